@@ -1,0 +1,246 @@
+"""What watches a training: progress bar, logs, sample grids, health alarms, checkpoints and a graceful stop.
+
+All are Keras callbacks for ``SiameseGAN.fit``; each looks at the step count and acts at its own interval, so a
+resumed run acts at the same steps as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import PIL.Image
+import tensorflow as tf
+from tqdm import tqdm
+
+from gan_hd import pixels
+from gan_hd.checkpoints import Checkpoints
+from gan_hd.files import whole_file
+from gan_hd.gan import SiameseGAN
+
+
+class _Interval(keras.callbacks.Callback):
+    """Calls `act` at each multiple of `every` steps, and at the end where `at_end` is set."""
+
+    at_end = True
+
+    def __init__(self, every: int) -> None:
+        super().__init__()
+        self.every = every
+        self.step = 0
+        self._acted_at = -1
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.step = int(self.model.step.numpy())
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.step += 1
+        if self.step % self.every == 0:
+            self._act()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self.at_end and self._acted_at != self.step:
+            self._act()
+
+    def _act(self) -> None:
+        self._acted_at = self.step
+        self.act()
+
+    def act(self) -> None:
+        raise NotImplementedError
+
+
+class Progress(_Interval):
+    """A tqdm bar over all steps of the run with crops per second and time left."""
+
+    at_end = False
+
+    def __init__(self, *, total_steps: int, batch_size: int, every: int) -> None:
+        super().__init__(every)
+        self.total_steps = total_steps
+        self.batch_size = batch_size
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin()
+        self._started, self._first = time.monotonic(), self.step
+        self.bar = tqdm(total=self.total_steps, initial=self.step, unit="step", desc="training",
+                        file=sys.stderr, dynamic_ncols=True)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch, logs)
+        self.bar.update(1)
+
+    def act(self) -> None:
+        rate = (self.step - self._first) * self.batch_size / (time.monotonic() - self._started)
+        self.bar.set_postfix_str(f"{rate:.1f} crops/s")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.bar.close()
+
+
+class ScalarLog(_Interval):
+    """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
+
+    `broken` is set when a value was NaN or infinite; training then stops before anything is saved.
+    """
+
+    def __init__(self, *, every: int, log_file: Path, writer: tf.summary.SummaryWriter, batch_size: int) -> None:
+        super().__init__(every)
+        self.log_file = log_file
+        self.writer = writer
+        self.batch_size = batch_size
+        self.broken = False
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin()
+        self._time, self._logged_step = time.monotonic(), self.step
+        self.alarms = HealthAlarms(self.model.config.losses.margin)
+
+    def act(self) -> None:
+        now = time.monotonic()
+        values = {name: float(mean.result()) for name, mean in self.model.means.items()}
+        for mean in self.model.means.values():
+            mean.reset_state()
+        steps = self.step - self._logged_step
+        values["crops_per_sec"] = steps * self.batch_size / max(now - self._time, 1e-9)
+        self._time, self._logged_step = now, self.step
+        with open(self.log_file, "a") as log:
+            log.write(json.dumps({"step": self.step, "images_seen": self.step * self.batch_size} | values) + "\n")
+        with self.writer.as_default(step=self.step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        for message in self.alarms.check(self.step, values):
+            tqdm.write(f"ALARM at step {self.step}: {message}", file=sys.stderr)
+        if not all(math.isfinite(value) for value in values.values()):
+            self.broken = True
+            self.model.stop_training = True
+
+
+class HealthAlarms:
+    """Says in words when a training is sick. Each alarm speaks once per illness.
+
+    Args:
+        margin: m of the losses, the length D is asked to give to translations.
+    """
+
+    #: Steps at the start during which D may still be learning to separate.
+    GRACE_STEPS = 300
+
+    def __init__(self, margin: float) -> None:
+        self.margin = margin
+        self._ringing: set[str] = set()
+
+    def check(self, step: int, values: dict[str, float]) -> list[str]:
+        """The messages that are new with these interval means."""
+        signs = {
+            "nan": (
+                not all(math.isfinite(value) for value in values.values()),
+                "a loss is NaN or infinite. The last checkpoint is still good; lower the learning rates "
+                "(--set=train.generator_lr=...) or use --precision=float32, in a new --run_dir."),
+            "collapse": (
+                step > self.GRACE_STEPS and values["effective_rank"] < 1.5,
+                f"D is collapsing: differences of its content vectors have effective rank "
+                f"{values['effective_rank']:.2f}, so it tells contents apart along one line only. "
+                "Raise losses.content_weight or losses.collapse_weight."),
+            "blind": (
+                step > self.GRACE_STEPS
+                and values["norm_ab"] - values["norm_b"] < 0.02 * self.margin,
+                f"D no longer separates: ‖D(AB)‖ = {values['norm_ab']:.3f}, ‖D(B)‖ = "
+                f"{values['norm_b']:.3f}. G learns nothing about style; raise train.discriminator_lr or "
+                "lower losses.margin."),
+        }
+        new = [text for name, (sick, text) in signs.items() if sick and name not in self._ringing]
+        self._ringing = {name for name, (sick, _) in signs.items() if sick}
+        return new
+
+
+class SampleGrid(_Interval):
+    """PNG grids of fixed crops, a row each: A | AB from bare tiles | AB in one piece | B.
+
+    Args:
+        every: steps between grids.
+        folder: where the PNGs go.
+        writer: TensorBoard.
+        content, style: [n, h, w, 3] float32 in [-1, 1], h and w multiples of the tile.
+    """
+
+    def __init__(self, *, every: int, folder: Path, writer: tf.summary.SummaryWriter,
+                 content: np.ndarray, style: np.ndarray) -> None:
+        super().__init__(every)
+        self.folder = folder
+        self.writer = writer
+        self.content = content
+        self.style = style
+
+    def act(self) -> None:
+        gan: SiameseGAN = self.model
+        tile = gan.config.combo.tile_px
+        n, h, w, _ = self.content.shape
+        # The same cut as Combo's, over more tiles.
+        tiles = (self.content.reshape(n, h // tile, tile, w // tile, tile, 3)
+                 .transpose(0, 1, 3, 2, 4, 5).reshape(-1, tile, tile, 3))
+        joined = np.concatenate([
+            gan.ema_generator(part, training=False).numpy() for part in np.array_split(tiles, n)])
+        joined = (joined.reshape(n, h // tile, w // tile, tile, tile, 3)
+                  .transpose(0, 1, 3, 2, 4, 5).reshape(n, h, w, 3))
+        whole = np.concatenate([gan.ema_generator(x[None], training=False).numpy() for x in self.content])
+        columns = np.concatenate([self.content, joined, whole, self.style], axis=2)  # [n, h, 4w, 3]
+        if not np.isfinite(columns).all():
+            return  # the NaN alarm speaks; a grid would show nothing
+        grid = pixels.to_integer(columns.reshape(n * h, -1, 3))
+        with whole_file(self.folder / f"step_{self.step:07d}.png") as part:
+            PIL.Image.fromarray(grid).save(part)
+        with self.writer.as_default(step=self.step):
+            tf.summary.image("A | AB tiles | AB whole | B", grid[None])
+
+
+class Saver(_Interval):
+    """Checkpoints at each interval and at the end, unless `is_broken` says the weights are no good."""
+
+    def __init__(self, *, every: int, checkpoints: Checkpoints, is_broken: Callable[[], bool]) -> None:
+        super().__init__(every)
+        self.checkpoints = checkpoints
+        self.is_broken = is_broken
+
+    def act(self) -> None:
+        if not self.is_broken():
+            self.checkpoints.save()
+
+
+class GracefulStop(keras.callbacks.Callback):
+    """Ctrl-C and SIGTERM end the training after the current step; the second one ends it at once.
+
+    `signal_number` is None where nothing came.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signal_number: int | None = None
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._previous = {number: signal.signal(number, self._handle)
+                          for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_train_end(self, logs: Any = None) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self.signal_number is not None:
+            raise KeyboardInterrupt
+        self.signal_number = number
+        self.model.stop_training = True
+        logging.warning("stopping after this step; once more to stop at once")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.signal_number is not None:
+            self.model.stop_training = True

@@ -1,0 +1,141 @@
+"""The run folder: what a training leaves on disk, and how the same command again carries on.
+
+    RUN_DIR/config.json         the configuration; another one is refused
+    RUN_DIR/ckpt/               both networks, the averaged generator, both optimisers, the step
+    RUN_DIR/samples/*.png       sample grids
+    RUN_DIR/logs/train.jsonl    one line of losses per logging interval; events.* for TensorBoard
+    RUN_DIR/saved_model/        the exported generator
+
+The order of samples is a function of the seed and the step, so the checkpoint holds no iterator.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_hd import config as config_lib
+from gan_hd.config import Config
+from gan_hd.files import whole_file
+from gan_hd.gan import SiameseGAN
+
+
+class RunFolderError(ValueError):
+    """The folder cannot take this training; the message is one line and says what to do."""
+
+
+class RunFolder:
+    """Opens (making it where it is new) the folder of one training, and keeps other processes out of it.
+
+    Args:
+        path: RUN_DIR.
+        config: of the training that is to run.
+
+    Raises:
+        RunFolderError: the folder belongs to another configuration, holds something else, or is in use.
+    """
+
+    def __init__(self, path: str | os.PathLike, config: Config) -> None:
+        self.path = Path(path)
+        self.checkpoint_dir = self.path / "ckpt"
+        self.samples_dir = self.path / "samples"
+        self.logs_dir = self.path / "logs"
+        self.log_file = self.logs_dir / "train.jsonl"
+        self.saved_model_dir = self.path / "saved_model"
+        check_config(self.path, config)
+        for folder in (self.checkpoint_dir, self.samples_dir, self.logs_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / ".lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunFolderError(
+                f"--run_dir={self.path} is in use by another training: wait for it or name another folder"
+            ) from error
+        with whole_file(self.path / "config.json") as part:
+            part.write_text(config_lib.to_json(config))
+
+    def checkpoints(self, gan: SiameseGAN) -> Checkpoints:
+        return Checkpoints(self, gan)
+
+
+def check_config(path: Path, config: Config) -> None:
+    """Raises RunFolderError where `path` holds another training, or anything else than a training."""
+    file = path / "config.json"
+    if not file.exists():
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise RunFolderError(f"--run_dir={path} exists and is not a run folder: name a new folder")
+        return
+    try:
+        stored = config_lib.from_json(file.read_text())
+    except ValueError as error:
+        raise RunFolderError(f"{file} cannot be used ({error}): name a new --run_dir") from error
+    changed = config_lib.differences(stored, config)
+    if changed:
+        fields = ", ".join(f"{name} is {old}, asked for {new}" for name, (old, new) in changed.items())
+        raise RunFolderError(
+            f"--run_dir={path} was trained with another configuration ({fields}): "
+            "name a new --run_dir, or go back to the old settings")
+
+
+class Checkpoints:
+    """Saves and restores everything that a training is made of."""
+
+    def __init__(self, folder: RunFolder, gan: SiameseGAN) -> None:
+        self._folder = folder
+        self._gan = gan
+        self._checkpoint = tf.train.Checkpoint(
+            generator=_values(gan.generator),
+            ema_generator=_values(gan.ema_generator),
+            discriminator=_values(gan.discriminator),
+            g_optimizer=_values(gan.g_optimizer),
+            d_optimizer=_values(gan.d_optimizer),
+            norm_means=gan.norm_means,
+            step=gan.step,
+        )
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(folder.checkpoint_dir), max_to_keep=2)
+
+    def save(self) -> None:
+        """Writes a checkpoint; an interrupted write leaves the previous one in force."""
+        step = int(self._gan.step.numpy())
+        if self._latest_step() != step:
+            self._manager.save(checkpoint_number=step)
+
+    def restore(self) -> int:
+        """Restores the newest checkpoint and returns its step; 0 where there is none.
+
+        Log lines that lie after it belong to work that is lost, and are removed.
+        """
+        if self._manager.latest_checkpoint:
+            self._checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
+        step = int(self._gan.step.numpy())
+        _drop_lines_after(self._folder.log_file, step)
+        return step
+
+    def _latest_step(self) -> int | None:
+        latest = self._manager.latest_checkpoint
+        return int(latest.rpartition("-")[2]) if latest else None
+
+
+def _values(holder: object) -> list[tf.Variable]:
+    """The TensorFlow variables behind a Keras model or optimiser, in their fixed order."""
+    return [variable.value for variable in holder.variables]  # type: ignore[attr-defined]
+
+
+def _drop_lines_after(log_file: Path, step: int) -> None:
+    if not log_file.exists():
+        return
+    kept = []
+    for line in log_file.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (json.JSONDecodeError, KeyError):
+            continue  # a line cut short by a killed process says nothing
+    with whole_file(log_file) as part:
+        part.write_text("".join(kept))

@@ -1,0 +1,302 @@
+"""Configuration: every number that shapes a training, its meaning, its unit and its range.
+
+A :class:`Config` is a tree of frozen dataclasses. :data:`PRESETS` names the three trees that ship.
+``apply_overrides`` changes single fields by their dotted name, so the command line needs no flag per
+field. A run folder stores its tree as JSON; ``differences`` names what changed between two trees.
+
+In -> out: preset name and ``"losses.margin=2"`` strings -> a validated :class:`Config`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
+SIDES = ("short", "long")
+HEADS = ("plain", "gated")
+
+
+@dataclass(frozen=True)
+class DomainConfig:
+    """One picture domain and how crops are cut from it."""
+
+    #: Which side of a picture ``side_px`` speaks of: "short" or "long".
+    side: str = "long"
+    #: Training resolution: pictures are shrunk (never enlarged) until `side` is this many px. >= 16.
+    side_px: int = 1024
+    #: A crop covers between scale_min and scale_max times 2S px of the resized picture, log-uniformly,
+    #: and is then resampled to 2S. 0.5..8; equal values switch the jitter off.
+    scale_min: float = 1.0
+    scale_max: float = 1.0
+    #: Crop positions looked at per sample; the one with the most structure is taken. 1 = plain random crops.
+    candidates: int = 3
+    #: Share of samples that take the first candidate whatever it holds, so flat skies stay represented. 0..1.
+    flat_share: float = 0.25
+    #: Mirror half of the crops left-right.
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Shape of G; see models/generator.py."""
+
+    #: Channels at 1/2, 1/4, 1/8 ... resolution. The total stride is 2 ** len(widths).
+    widths: tuple[int, ...] = (32, 64, 128)
+    #: Residual blocks at the lowest resolution.
+    blocks: int = 3
+    #: Channels of the last, full-resolution layer before RGB.
+    head_width: int = 16
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Shape of D; see models/discriminator.py."""
+
+    #: Channels after each stride-2 convolution.
+    widths: tuple[int, ...] = (48, 96, 192, 256)
+    #: V, the size of the latent vector (VECLEN).
+    latent_size: int = 128
+    #: How the latent vector is made: "plain", one dense layer; "gated", direction and length apart.
+    head: str = "gated"
+    #: Divide every kernel by its largest singular value (not the patch scores').
+    spectral_norm: bool = False
+
+
+@dataclass(frozen=True)
+class ComboConfig:
+    """How the translated crops that D sees are put together; see models/combo.py."""
+
+    #: S: side of the tiles G is trained on, px; a multiple of G's stride. D sees (rows·S)×(cols·S).
+    tile_px: int = 64
+    #: Tiles per crop, vertically and horizontally.
+    rows: int = 2
+    cols: int = 2
+    #: Share of each batch that G translates in one piece, without tile borders. 0..1.
+    whole_share: float = 0.0
+    #: Cut the tiles at a random place instead of the middle.
+    random_phase: bool = False
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss terms; the letters are DESIGN's. 0 switches a term off."""
+
+    #: m: how far from the origin D must push translations.
+    margin: float = 2.0
+    #: w_c: weight of the content term (cosine of difference vectors) for G and D.
+    content_weight: float = 0.5
+    #: How many rotations of the batch are paired with it. 1 = the article's pairs; at most batch - 1.
+    rotations: int = 1
+    #: Travel: mean squared error between difference vectors of A and AB (TraVeLGAN), for G and D.
+    travel_weight: float = 0.0
+    #: Anti-collapse: D keeps difference vectors of A longer than `collapse_margin`.
+    collapse_weight: float = 0.0
+    collapse_margin: float = 1.0
+    #: Identity: mean |G(B) - B|, for G. A quarter of the batch is used.
+    identity_weight: float = 0.0
+    #: R1: gradient penalty of ||D(B)||² at real crops, for D.
+    r1_weight: float = 0.0
+    #: LeCam: pulls D's realism scores towards their running means, for D.
+    lecam_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The optimisation."""
+
+    #: Crops of each domain per step, over all replicas. >= 2.
+    batch_size: int = 8
+    #: Adam, two time scales (TTUR).
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
+    beta_1: float = 0.5
+    beta_2: float = 0.999
+    #: Random translation and cutout of D's inputs, the same for A and AB; 0 = off, else their reach as a
+    #: share of the crop side. 0..0.5.
+    augment: float = 0.0
+    #: Decay of the exponential moving average of G's weights, per step. 0..1.
+    ema_decay: float = 0.999
+    #: Every random choice is a function of this seed and the sample or step index.
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole training: two domains, two networks, the Combo, the losses and the optimisation."""
+
+    content: DomainConfig = field(default_factory=DomainConfig)
+    style: DomainConfig = field(default_factory=DomainConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    combo: ComboConfig = field(default_factory=ComboConfig)
+    losses: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def crop_px(self) -> tuple[int, int]:
+        """Height and width of the crops that D sees, px."""
+        return self.combo.rows * self.combo.tile_px, self.combo.cols * self.combo.tile_px
+
+
+_PLAIN = DomainConfig(side="long", side_px=512, candidates=1, flat_share=0.0)
+
+PRESETS: dict[str, Config] = {
+    # The article's five losses, 2x2 Combo, bare tiles and nothing else.
+    "article": Config(content=_PLAIN, style=_PLAIN),
+    # The best recipe found so far; docs/experiments.md has the trials behind each number.
+    "default": Config(
+        content=DomainConfig(side="long", side_px=1536, scale_min=1.0, scale_max=3.0),
+        style=DomainConfig(side="long", side_px=1024, scale_min=1.0, scale_max=1.25),
+        combo=ComboConfig(whole_share=0.5, random_phase=True),
+        losses=LossConfig(rotations=4),
+    ),
+    # Seconds on a CPU: for continuous integration and for trying an installation.
+    "smoke": Config(
+        content=DomainConfig(side_px=96, candidates=2),
+        style=DomainConfig(side_px=96, candidates=2),
+        generator=GeneratorConfig(widths=(8, 8), blocks=1, head_width=4),
+        discriminator=DiscriminatorConfig(widths=(8, 8), latent_size=8),
+        combo=ComboConfig(tile_px=16, whole_share=0.5, random_phase=True),
+        losses=LossConfig(rotations=2),
+        train=TrainConfig(batch_size=4),
+    ),
+}
+
+
+def to_json(config: Config) -> str:
+    """The configuration as indented JSON, readable and stable."""
+    return json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+
+
+def from_json(text: str) -> Config:
+    """Inverse of :func:`to_json`. Raises ValueError for unknown fields and bad values."""
+    return _build(Config, json.loads(text), "")
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """``{"losses.margin": 2.0, ...}`` for every field of the tree."""
+    return {
+        f"{section}.{name}": value
+        for section, fields in dataclasses.asdict(config).items()
+        for name, value in fields.items()
+    }
+
+
+def differences(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """Fields whose values differ: ``{"train.seed": (old, new)}``."""
+    before, after = flatten(old), flatten(new)
+    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+
+
+def apply_overrides(config: Config, overrides: list[str]) -> Config:
+    """Returns `config` with fields replaced.
+
+    Args:
+        config: where to start.
+        overrides: strings ``"section.field=value"``, value as JSON (``true``, ``0.5``, ``[32, 64]``) or
+            as a bare word (``short``).
+
+    Raises:
+        ValueError: for a string of another form, an unknown field or a value of the wrong type.
+    """
+    tree = dataclasses.asdict(config)
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not equals or not dot:
+            raise ValueError(f"an override reads section.field=value. Received: {text!r}")
+        if section not in tree or key not in tree[section]:
+            known = ", ".join(flatten(config))
+            raise ValueError(f"there is no setting {name.strip()!r}. Known settings: {known}")
+        try:
+            tree[section][key] = json.loads(value)
+        except json.JSONDecodeError:
+            tree[section][key] = value.strip()
+    return _build(Config, tree, "")
+
+
+def validate(config: Config) -> Config:
+    """Returns `config`, or raises ValueError naming the first setting that cannot work."""
+    stride = 2 ** len(config.generator.widths)
+    combo, train, losses = config.combo, config.train, config.losses
+    crop = max(config.crop_px)
+    halvings = 2 ** len(config.discriminator.widths)
+    for name, domain in (("content", config.content), ("style", config.style)):
+        _require(domain.side in SIDES, f"{name}.side", domain.side, f"one of {SIDES}")
+        _require(domain.side_px >= 16, f"{name}.side_px", domain.side_px, ">= 16")
+        scales = (domain.scale_min, domain.scale_max)
+        _require(0.5 <= scales[0] <= scales[1] <= 8, f"{name}.scale_min/scale_max", scales,
+                 "0.5 <= scale_min <= scale_max <= 8")
+        _require(1 <= domain.candidates <= 32, f"{name}.candidates", domain.candidates, "1..32")
+        _require(0 <= domain.flat_share <= 1, f"{name}.flat_share", domain.flat_share, "0..1")
+    _require(len(config.generator.widths) >= 1, "generator.widths", config.generator.widths,
+             "at least one width")
+    for name, widths in (("generator.widths", config.generator.widths),
+                         ("discriminator.widths", config.discriminator.widths)):
+        _require(all(width >= 1 for width in widths), name, widths, "positive channel counts")
+    _require(config.generator.blocks >= 0, "generator.blocks", config.generator.blocks, ">= 0")
+    _require(config.generator.head_width >= 1, "generator.head_width",
+             config.generator.head_width, ">= 1")
+    _require(config.discriminator.latent_size >= 1, "discriminator.latent_size",
+             config.discriminator.latent_size, ">= 1")
+    _require(config.discriminator.head in HEADS, "discriminator.head", config.discriminator.head,
+             f"one of {HEADS}")
+    _require(combo.tile_px >= stride and combo.tile_px % stride == 0, "combo.tile_px (--tile_px)",
+             combo.tile_px, f"a positive multiple of the generator's stride {stride}")
+    _require(combo.rows >= 1 and combo.cols >= 1, "combo.rows/cols", (combo.rows, combo.cols), ">= 1")
+    _require(crop >= halvings, "discriminator.widths", config.discriminator.widths,
+             f"at most log2 of the crop side {crop} halvings")
+    _require(0 <= combo.whole_share <= 1, "combo.whole_share", combo.whole_share, "0..1")
+    _require(train.batch_size >= 2, "train.batch_size (--batch_size)", train.batch_size,
+             ">= 2: the content loss compares pairs of crops")
+    _require(1 <= losses.rotations < train.batch_size, "losses.rotations", losses.rotations,
+             f"1..batch_size-1 = {train.batch_size - 1}")
+    for name in ("margin", "content_weight", "travel_weight", "collapse_weight", "collapse_margin",
+                 "identity_weight", "r1_weight", "lecam_weight"):
+        _require(getattr(losses, name) >= 0, f"losses.{name}", getattr(losses, name), ">= 0")
+    for name in ("generator_lr", "discriminator_lr"):
+        _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
+    _require(0 <= train.augment <= 0.5, "train.augment", train.augment, "0..0.5")
+    _require(0 <= train.ema_decay < 1, "train.ema_decay", train.ema_decay, "0 <= decay < 1")
+    return config
+
+
+def _require(condition: bool, name: str, value: Any, expected: str) -> None:
+    if not condition:
+        raise ValueError(f"{name} must be {expected}. Received: {value}")
+
+
+def _build(cls: type, tree: Any, path: str) -> Any:
+    """Builds the dataclass `cls` from parsed JSON, checking names and types."""
+    if not isinstance(tree, dict):
+        raise ValueError(f"{path or 'the configuration'} must be an object. Received: {tree!r}")
+    hints = typing.get_type_hints(cls)
+    unknown = sorted(set(tree) - set(hints))
+    if unknown:
+        raise ValueError(f"unknown setting(s): {', '.join(path + name for name in unknown)}")
+    values = {}
+    for name, value in tree.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            values[name] = _build(typing.cast(type, hint), value, f"{path}{name}.")
+        else:
+            values[name] = _coerce(hint, value, path + name)
+    return cls(**values)
+
+
+def _coerce(hint: Any, value: Any, name: str) -> Any:
+    """JSON value -> field type. An int is a fine float; nothing else is converted silently."""
+    if typing.get_origin(hint) is tuple and isinstance(value, list | tuple):
+        return tuple(_coerce(int, item, name) for item in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias):
+        if isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+            return value
+    raise ValueError(f"{name} must be {getattr(hint, '__name__', hint)}. Received: {value!r}")

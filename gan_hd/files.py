@@ -1,0 +1,129 @@
+"""Files: find pictures, plan where their translations go, write files whole or not at all.
+
+In -> out: what a user names (a file, a folder, a glob) -> paths -> (input, output) pairs.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: What a folder is searched for. A file named on its own is tried whatever its name.
+EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .png .webp .bmp .tif .tiff .gif .heic .heif .avif .ppm".split()
+)
+#: Suffixes that pictures are written with; an input of another kind becomes a PNG.
+WRITABLE = frozenset(".jpg .jpeg .jpe .png .webp .tif .tiff .bmp".split())
+
+
+def find_pictures(source: str | os.PathLike) -> list[Path]:
+    """The pictures that `source` names, sorted, each once.
+
+    Args:
+        source: a file (taken as it is), a folder (searched recursively for :data:`EXTENSIONS`, symbolic
+            links followed, loops and hidden files left out) or a glob (``**`` allowed).
+
+    Raises:
+        FileNotFoundError: where nothing of that name exists.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return sorted(_walk(path))
+    if path.exists() or path.is_symlink():
+        return [path]
+    matches = [Path(name) for name in glob.glob(str(source), recursive=True)]
+    if not matches:
+        raise FileNotFoundError(f"no such file, folder or glob match: {source}")
+    return sorted(p for p in matches if p.is_file() and p.suffix.lower() in EXTENSIONS)
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    visited: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in visited:
+            subfolders.clear()  # a link back up the tree: never walk a folder twice
+            continue
+        visited.add(os.path.realpath(folder))
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS:
+                yield Path(folder) / name
+
+
+def plan_outputs(
+    inputs: list[Path], source: str | os.PathLike, output: str | os.PathLike | None
+) -> list[tuple[Path, Path]]:
+    """Where each input's translation goes.
+
+    Args:
+        inputs: from :func:`find_pictures`.
+        source: what the user named: a file, a folder or a glob.
+        output: a file (for a single picture) or a folder. None: ``NAME_painted`` beside a single file,
+            ``FOLDER_painted`` beside a folder or the folder a glob starts in.
+
+    Returns:
+        (input, output) pairs. Relative names are kept; a format that cannot be written becomes PNG; inputs that
+        would end on one name keep their suffix within it (``a.gif`` beside ``a.png`` -> ``a.gif.png``). Inputs
+        that lie in the output folder are earlier outputs and are left out.
+
+    Raises:
+        ValueError: a single file is asked for several inputs, or an output would replace an input.
+    """
+    if Path(source).is_file() or not (Path(source).is_dir() or glob.has_magic(str(source))):
+        path = inputs[0]
+        suffix = path.suffix if path.suffix.lower() in WRITABLE else ".png"
+        if output is None:
+            target = path.with_name(f"{path.stem}_painted{suffix}")
+        elif Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():
+            target = Path(output)
+        else:
+            target = Path(output) / f"{path.stem}{suffix}"
+        jobs = [(path, target)]
+    else:
+        root = Path(source) if Path(source).is_dir() else _plain_part(str(source))
+        if output is None:
+            resolved = root.resolve()
+            folder = resolved.with_name(f"{resolved.name}_painted")
+        else:
+            folder = Path(output)
+        if folder.is_file() or (folder.suffix.lower() in WRITABLE and not folder.is_dir()):
+            raise ValueError(f"--output={output} is a file, but --input names many pictures: name a folder")
+        if folder.resolve() != root.resolve():
+            inputs = [path for path in inputs if not path.resolve().is_relative_to(folder.resolve())]
+        jobs = [(path, folder / path.relative_to(root)) for path in inputs]
+        jobs = [(path, target if target.suffix.lower() in WRITABLE else target.with_suffix(".png"))
+                for path, target in jobs]
+        taken = Counter(target for _, target in jobs)
+        jobs = [(path, target if taken[target] == 1 or path.name == target.name
+                 else target.with_name(f"{path.name}.png")) for path, target in jobs]
+    for path, target in jobs:
+        if target.exists() and path.exists() and target.samefile(path):
+            raise ValueError(f"--output would replace the input {path}: name another folder or file")
+    return jobs
+
+
+def _plain_part(pattern: str) -> Path:
+    """The folder that a glob starts in: ``a/b/**/*.jpg`` -> ``a/b``."""
+    plain = Path()
+    for part in Path(pattern).parts[:-1]:
+        if glob.has_magic(part):
+            break
+        plain /= part
+    return plain
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, of the same suffix; renames it to `path` when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,246 @@
+"""SiameseGAN: the whole algorithm in one ``train_step``.
+
+In: batches (content A, style B), each [n, rows·S, cols·S, 3] float32 in [-1, 1]. Out: named loss terms.
+
+Both updates come from one forward pass: G translates A to AB once, D maps A, B and AB to latent vectors once, and
+each network's gradient is taken of its own loss at the same weights (simultaneous updates). D's loss does
+not reach G's weights nor the reverse, so nothing is computed twice.
+
+Reference: M. Pasini, "Style transfer with GANs on HD images", 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_hd import losses
+from gan_hd.config import Config
+from gan_hd.models.combo import Combo
+from gan_hd.models.discriminator import Discriminator
+from gan_hd.models.generator import Generator
+
+#: Every value that train_step reports, in the order of the logs.
+METRICS = (
+    "d_loss", "g_loss", "d1_style", "d2_margin", "d3_content", "g1_realism", "g2_content", "travel",
+    "anti_collapse", "identity", "r1", "lecam", "norm_b", "norm_ab", "effective_rank", "shift",
+)
+
+
+class SiameseGAN(keras.Model):
+    """Generator, Siamese discriminator, Combo and an averaged copy of the generator.
+
+    Args:
+        config: a validated configuration.
+        dtype: a Keras dtype policy name, such as "mixed_bfloat16".
+
+    Attributes:
+        generator: G, trained.
+        ema_generator: exponential moving average of G: the one that is sampled and exported.
+        discriminator: D.
+        step: int64 variable, how many updates were made.
+    """
+
+    def __init__(self, config: Config, *, dtype: str = "float32") -> None:
+        super().__init__(name="siamese_gan", dtype=dtype)
+        self.config = config
+        seeds = config.train.seed
+        keras.utils.set_random_seed(seeds)  # initial weights: a function of the seed, like all else
+        self.generator = Generator(config.generator, dtype=dtype)
+        self.ema_generator = Generator(config.generator, dtype=dtype, name="ema_generator")
+        self.ema_generator.set_weights(self.generator.get_weights())
+        self.ema_generator.trainable = False
+        self.discriminator = Discriminator(config.discriminator, crop_px=config.crop_px, dtype=dtype)
+        combo = config.combo
+        self.combo = Combo(self.generator, combo.tile_px, rows=combo.rows, cols=combo.cols, dtype="float32")
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        # LeCam's running means of ‖D(B)‖ and ‖D(AB)‖.
+        self.norm_means = tf.Variable([0.0, 0.0], trainable=False, name="norm_means",
+                                      aggregation=tf.VariableAggregation.MEAN)
+        self.means = {name: keras.metrics.Mean(name=name) for name in METRICS}
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return list(self.means.values())
+
+    def compile(self, *, jit_compile: bool = False, **kwargs: Any) -> None:  # type: ignore[override]
+        """Builds both optimisers (TTUR); under float16 each has its own loss scale."""
+        train = self.config.train
+
+        def adam(learning_rate: float, name: str, variables: list) -> keras.optimizers.Optimizer:
+            optimizer: Any = keras.optimizers.Adam(
+                learning_rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name)
+            if self.dtype_policy.compute_dtype == "float16":
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
+            optimizer.build(variables)  # inside the strategy's scope, before the first step
+            return optimizer
+
+        self.g_optimizer = adam(train.generator_lr, "g_adam", self.generator.trainable_variables)
+        self.d_optimizer = adam(train.discriminator_lr, "d_adam", self.discriminator.trainable_variables)
+        super().compile(jit_compile=jit_compile, **kwargs)
+
+    def call(self, content: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Translates whole pictures with the averaged generator: [n, h, w, 3] -> the same."""
+        return self.ema_generator(content, training=training)
+
+    # === The algorithm ===
+
+    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        a, b = data
+        with tf.GradientTape(persistent=True) as tape:
+            ab = self.translate_crops(a)  # [n, 2S, 2S, 3]
+            seen_a, seen_b, seen_ab = self._augment(a, b, ab)
+            # A and B go through D together; AB apart, so that G's gradient runs through AB's rows only.
+            z_a, z_b = tf.split(self.discriminator(tf.concat([seen_a, seen_b], 0), training=True), 2)
+            z_ab = self.discriminator(seen_ab, training=True)  # [n, V]
+            terms = self.loss_terms(z_a, z_b, z_ab)
+            weights = self.config.losses
+            if weights.identity_weight:
+                part = b[: max(1, b.shape[0] // 4)]
+                terms["identity"] = losses.identity(part, self.generator(part, training=True))
+            if weights.r1_weight:
+                terms["r1"] = self._r1(b)
+            d_loss, g_loss = self.total_losses(terms)
+            # Optimisers sum over replicas; a loss scale keeps float16 gradients from vanishing.
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            d_scaled = self.d_optimizer.scale_loss(d_loss / replicas)
+            g_scaled = self.g_optimizer.scale_loss(g_loss / replicas)
+        d_variables = self.discriminator.trainable_variables
+        g_variables = self.generator.trainable_variables
+        d_gradients = tape.gradient(d_scaled, d_variables)
+        g_gradients = tape.gradient(g_scaled, g_variables)
+        del tape
+        self.d_optimizer.apply(d_gradients, d_variables)
+        self.g_optimizer.apply(g_gradients, g_variables)
+        self._update_averages(z_b, z_ab)
+
+        terms |= {
+            "d_loss": d_loss,
+            "g_loss": g_loss,
+            "norm_b": tf.reduce_mean(losses.norm(z_b)),
+            "norm_ab": tf.reduce_mean(losses.norm(z_ab)),
+            "effective_rank": losses.effective_rank(losses.pair_differences(z_a)),
+            "shift": tf.reduce_mean(tf.abs(ab - a)),  # how far G is from the identity, 0..2
+        }
+        for name, value in terms.items():
+            self.means[name].update_state(value)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    def translate_crops(self, a: tf.Tensor) -> tf.Tensor:
+        """AB: the first `whole_share` of the batch in one piece, the rest as a Combo of tiles."""
+        combo = self.config.combo
+        whole = round(combo.whole_share * a.shape[0])
+        parts = []
+        if whole:
+            parts.append(self.generator(a[:whole], training=True))
+        if whole < a.shape[0]:
+            split = self._random_split() if combo.random_phase else None
+            parts.append(self.combo(a[whole:], split=split, training=True))
+        return tf.concat(parts, axis=0)
+
+    def loss_terms(self, z_a: tf.Tensor, z_b: tf.Tensor, z_ab: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Every term that comes from latent vectors, by name, unweighted."""
+        c = self.config.losses
+        delta_a = losses.pair_differences(z_a, rotations=c.rotations)
+        delta_ab = losses.pair_differences(z_ab, rotations=c.rotations)
+        content = losses.content_cosine(delta_a, delta_ab)
+        zero = tf.constant(0.0)
+        return {
+            "d1_style": losses.style_realism(z_b),
+            "d2_margin": losses.translation_margin(z_ab, margin=c.margin),
+            "d3_content": content,
+            "g1_realism": losses.translation_realism(z_ab),
+            "g2_content": content,
+            "travel": losses.travel(delta_a, delta_ab) if c.travel_weight else zero,
+            "anti_collapse": losses.anti_collapse(delta_a, margin=c.collapse_margin)
+            if c.collapse_weight else zero,
+            "identity": zero,
+            "r1": zero,
+            "lecam": losses.lecam(z_b, z_ab, mean_b=self.norm_means[0], mean_ab=self.norm_means[1])
+            if c.lecam_weight else zero,
+        }
+
+    def total_losses(self, terms: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weighted sums: what D minimises, what G minimises."""
+        c = self.config.losses
+        shared = c.travel_weight * terms["travel"]
+        d_loss = (
+            terms["d1_style"] + terms["d2_margin"] + c.content_weight * terms["d3_content"] + shared
+            + c.collapse_weight * terms["anti_collapse"] + c.r1_weight * terms["r1"]
+            + c.lecam_weight * terms["lecam"]
+        )
+        g_loss = (
+            terms["g1_realism"] + c.content_weight * terms["g2_content"] + shared
+            + c.identity_weight * terms["identity"]
+        )
+        return d_loss, g_loss
+
+    # === Parts of a step ===
+
+    def _r1(self, b: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(b)
+            score = tf.reduce_sum(tf.square(losses.norm(self.discriminator(b, training=True))))
+        return losses.gradient_penalty(tape.gradient(score, b))
+
+    def _random_split(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Where this step cuts its crops: multiples of the stride between half a tile and the far half."""
+        stride, half = self.generator.stride_px, self.config.combo.tile_px // 2
+        draws = self._uniform([2], stream=0)
+        splits = []
+        for draw, side in zip(tf.unstack(draws), self.config.crop_px, strict=True):
+            first, last = -(-half // stride), (side - half) // stride
+            splits.append((first + tf.cast(draw * (last - first + 1), tf.int32)) * stride)
+        return splits[0], splits[1]
+
+    def _augment(self, a: tf.Tensor, b: tf.Tensor, ab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Translation and cutout of D's inputs, the same for a crop and its translation."""
+        reach = self.config.train.augment
+        if not reach:
+            return a, b, ab
+        n, (h, w) = a.shape[0], self.config.crop_px
+        draws = self._uniform([2, n, 4], stream=1)  # [A and AB | B, n, (dy, dx, cut y, cut x)]
+        masks_shifts = [self._mask_and_shift(draw, reach) for draw in tf.unstack(draws)]
+        (shift_a, mask_a), (shift_b, mask_b) = masks_shifts
+
+        def apply(x: tf.Tensor, shift: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+            y, dx = int(reach * h), int(reach * w)
+            padded = tf.pad(x, [[0, 0], [y, y], [dx, dx], [0, 0]], "REFLECT")
+            rows = shift[:, :1] + tf.range(h)[None]  # [n, h]
+            cols = shift[:, 1:] + tf.range(w)[None]  # [n, w]
+            moved = tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), cols, axis=2, batch_dims=1)
+            return moved * mask
+
+        return apply(a, shift_a, mask_a), apply(b, shift_b, mask_b), apply(ab, shift_a, mask_a)
+
+    def _mask_and_shift(self, draw: tf.Tensor, reach: float) -> tuple[tf.Tensor, tf.Tensor]:
+        """draw [n, 4] in [0, 1) -> shift [n, 2] int32 in 0 … 2·reach·side, mask [n, h, w, 1] of 0 and 1."""
+        sides = tf.constant(self.config.crop_px, tf.float32)
+        shift = tf.cast(draw[:, :2] * (2 * tf.floor(reach * sides) + 1), tf.int32)
+        centre = draw[:, 2:] * sides  # the cut-out square may reach over the border
+        inside = [
+            tf.abs(tf.range(side, dtype=tf.float32)[None] - centre[:, axis : axis + 1]) < reach * side
+            for axis, side in enumerate(self.config.crop_px)
+        ]
+        cut = inside[0][:, :, None, None] & inside[1][:, None, :, None]
+        return shift, 1.0 - tf.cast(cut, tf.float32)
+
+    def _uniform(self, shape: list[int], *, stream: int) -> tf.Tensor:
+        """Uniform in [0, 1), a function of (seed, step, stream)."""
+        seed = tf.random.experimental.stateless_fold_in(
+            tf.stack([tf.constant(self.config.train.seed, tf.int64), tf.identity(self.step)]), stream)
+        return tf.random.stateless_uniform(shape, seed)
+
+    def _update_averages(self, z_b: tf.Tensor, z_ab: tf.Tensor) -> None:
+        """EMA of G (with a short memory at the start), LeCam's means, and the step count."""
+        step = tf.cast(self.step, tf.float32)
+        decay = tf.minimum(self.config.train.ema_decay, (1.0 + step) / (10.0 + step))
+        for average, value in zip(self.ema_generator.variables, self.generator.variables, strict=True):
+            average.assign(average + (1.0 - decay) * (value - average))
+        if self.config.losses.lecam_weight:
+            norms = tf.stack([tf.reduce_mean(losses.norm(z)) for z in (z_b, z_ab)])
+            self.norm_means.assign(0.99 * self.norm_means + 0.01 * norms)
+        self.step.assign_add(1)

@@ -1,0 +1,206 @@
+"""Own Keras layers: convolutions whose borders and norms obey the project's contracts.
+
+* Borders are replicated, not filled with zeros: a bare tile then looks to G like a picture that goes on, and
+  the joins of a Combo are nearly invisible from the start (docs/experiments.md).
+* Spectral norm divides the *used* kernel by its largest singular value; the stored kernel keeps its float32
+  value. (``keras.layers.SpectralNormalization`` overwrites the kernel in the compute dtype at each call,
+  which rounds small updates away in mixed precision.)
+
+Reference: Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, algorithm 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+PADDINGS = ("edge", "zero")
+
+
+class SpectralMixin(keras.layers.Layer):
+    """Gives a layer with a kernel `spectral_kernel`, the kernel over its largest singular value."""
+
+    spectral_norm: bool
+    kernel: Any
+
+    def _add_kernel(self, shape: tuple[int, ...], initializer: Any) -> None:
+        self.kernel = self.add_weight(shape=shape, initializer=initializer, name="kernel")
+        if self.spectral_norm:
+            self.u = self.add_weight(
+                shape=(1, shape[-1]),
+                initializer=keras.initializers.RandomNormal(seed=0),
+                trainable=False,
+                name="u",
+                autocast=False,
+                dtype="float32",
+            )
+
+    def used_kernel(self, *, training: bool) -> tf.Tensor:
+        """The kernel in the compute dtype, divided by σ where `spectral_norm` is on."""
+        if not self.spectral_norm:
+            return tf.cast(self.kernel, self.compute_dtype)
+        kernel = tf.cast(self.kernel.value, tf.float32)
+        matrix = tf.reshape(kernel, [-1, kernel.shape[-1]])  # [in, out]
+        u = tf.convert_to_tensor(self.u.value)
+        # One power iteration; u and v are constants to the gradient, σ = v W uᵀ is not.
+        v = tf.math.l2_normalize(tf.matmul(u, matrix, transpose_b=True))  # [1, in]
+        u = tf.math.l2_normalize(tf.matmul(v, matrix))  # [1, out]
+        u, v = tf.stop_gradient(u), tf.stop_gradient(v)
+        if training:
+            self.u.assign(u)
+        sigma = tf.matmul(tf.matmul(v, matrix), u, transpose_b=True)[0, 0]
+        return tf.cast(kernel / tf.maximum(sigma, 1e-12), self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Conv(SpectralMixin):
+    """2-D convolution with replicated borders: [n, h, w, c] -> [n, h/stride, w/stride, filters].
+
+    Args:
+        filters: output channels.
+        kernel_size: side of the kernel; odd for stride 1, even for stride 2, so that borders are symmetric.
+        stride: 1 or 2.
+        padding: "edge" replicates the border, "zero" fills with zeros.
+        spectral_norm: divide the kernel by its largest singular value.
+        kernel_initializer: anything Keras takes.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        padding: str = "edge",
+        spectral_norm: bool = False,
+        kernel_initializer: Any = "he_normal",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {PADDINGS}. Received: {padding!r}")
+        if (kernel_size - stride) % 2:
+            raise ValueError(
+                f"kernel_size - stride must be even. Received: {kernel_size} and {stride}")
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.spectral_norm = spectral_norm
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: tuple) -> None:
+        size = self.kernel_size
+        self._add_kernel((size, size, input_shape[-1], self.filters), self.kernel_initializer)
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        margin = (self.kernel_size - self.stride) // 2
+        if margin:
+            mode = "SYMMETRIC" if self.padding == "edge" else "CONSTANT"
+            x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]], mode)
+        x = tf.nn.conv2d(x, self.used_kernel(training=training), self.stride, "VALID")
+        return tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n, h, w, _ = input_shape
+        return n, *(None if side is None else side // self.stride for side in (h, w)), self.filters
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "spectral_norm": self.spectral_norm,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Dense(SpectralMixin):
+    """Matrix product with the spectral norm as an option: [n, c] -> [n, units]."""
+
+    def __init__(self, units: int, *, spectral_norm: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.spectral_norm = spectral_norm
+
+    def build(self, input_shape: tuple) -> None:
+        self._add_kernel((input_shape[-1], self.units), "glorot_normal")
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        x = tf.matmul(x, self.used_kernel(training=training))
+        return tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return *input_shape[:-1], self.units
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"units": self.units, "spectral_norm": self.spectral_norm}
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class SpaceToDepth(keras.layers.Layer):
+    """[n, h, w, c] -> [n, h/2, w/2, 4c], exact and without parameters."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.space_to_depth(x, 2)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n, h, w, c = input_shape
+        return n, *(None if side is None else side // 2 for side in (h, w)), 4 * c
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Upsample(keras.layers.Layer):
+    """Nearest-neighbour enlargement, [n, h, w, c] -> [n, 2h, 2w, c].
+
+    Four copies of the channels through depth-to-space: the same values as a resize, and faster on CPUs.
+    """
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(tf.tile(x, [1, 1, 1, 4]), 2)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n, h, w, c = input_shape
+        return n, *(None if side is None else 2 * side for side in (h, w)), c
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class IdentityStart(keras.layers.Layer):
+    """Adds a network's output h to its input picture x in tanh's domain: tanh(atanh(0.97·x) + h).
+
+    With h = 0, which a zero-initialised last convolution gives, the output is 0.97·x: the content is there
+    from the first step. In: x, h [n, h, w, 3], x in [-1, 1]; out: float32 in (-1, 1).
+    """
+
+    def call(self, x: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
+        x, h = tf.cast(x, tf.float32), tf.cast(h, tf.float32)
+        return tf.tanh(tf.atanh(0.97 * tf.clip_by_value(x, -1.0, 1.0)) + h)
+
+    def compute_output_shape(self, x_shape: tuple, h_shape: tuple) -> tuple:
+        return x_shape
+
+    def compute_output_spec(self, x: Any, h: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(x.shape, dtype="float32")
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Gate(keras.layers.Layer):
+    """A vector from a direction and a length: x/‖x‖ · softplus(Σ scores).
+
+    In: x [n, V] and any number of scores [n, 1]. Out: [n, V] float32 whose Euclidean length is the softplus.
+    """
+
+    def call(self, x: tf.Tensor, *scores: tf.Tensor) -> tf.Tensor:
+        x = tf.cast(x, tf.float32)
+        length = tf.nn.softplus(tf.add_n([tf.cast(score, tf.float32) for score in scores]))
+        # ε under the root: the zero vector stays zero, with a finite gradient.
+        return x * tf.math.rsqrt(tf.reduce_sum(tf.square(x), axis=-1, keepdims=True) + 1e-8) * length
+
+    def compute_output_shape(self, x_shape: tuple, *score_shapes: tuple) -> tuple:
+        return x_shape

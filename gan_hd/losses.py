@@ -1,0 +1,95 @@
+"""The losses, one pure function per equation. Latent vectors in, float32 scalars out.
+
+Conventions: ``z_a``, ``z_b``, ``z_ab`` are D's latent vectors of content crops A, style crops B and translated
+crops AB, [n, V] of any float dtype; all arithmetic is float32. ``delta_*`` are difference vectors from
+:func:`pair_differences`, [p, V]. Every function returns a mean over its rows. Norms are sqrt(Σx² + ε), whose
+gradient at the zero vector is 0 rather than NaN.
+
+Reference: M. Pasini, "Style transfer with GANs on HD images", 2019 (equations LossD1 … LossG2); Amodio &
+Krishnaswamy, "TraVeLGAN", CVPR 2019 (travel, anti-collapse); Mescheder et al., "Which Training Methods for GANs
+do actually Converge?", ICML 2018 (R1); Tseng et al., "Regularizing Generative Adversarial Networks under Limited
+Data", CVPR 2021 (LeCam).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+#: Under the root of every norm: small against a squared latent length, large against float32 rounding.
+EPSILON = 1e-8
+
+
+def norm(z: tf.Tensor) -> tf.Tensor:
+    """Euclidean length of each row: [n, V] -> [n] float32."""
+    return tf.sqrt(tf.reduce_sum(tf.square(tf.cast(z, tf.float32)), axis=-1) + EPSILON)
+
+
+def pair_differences(z: tf.Tensor, *, rotations: int = 1) -> tf.Tensor:
+    """Difference vectors of each row with the rows 1 … `rotations` places on, cyclically.
+
+    [n, V] -> [rotations·n, V] float32. Every rotation of a batch gives a set of pairs for free.
+    """
+    z = tf.cast(z, tf.float32)
+    return tf.concat([z - tf.roll(z, shift, axis=0) for shift in range(1, rotations + 1)], axis=0)
+
+
+def style_realism(z_b: tf.Tensor) -> tf.Tensor:
+    """LossD1 = ‖D(B)‖²: paintings belong at the origin."""
+    return tf.reduce_mean(tf.square(norm(z_b)))
+
+
+def translation_margin(z_ab: tf.Tensor, *, margin: float) -> tf.Tensor:
+    """LossD2 = max(0, m − ‖D(AB)‖)²: translations belong at least m away from it."""
+    return tf.reduce_mean(tf.square(tf.maximum(0.0, margin - norm(z_ab))))
+
+
+def content_cosine(delta_a: tf.Tensor, delta_ab: tf.Tensor) -> tf.Tensor:
+    """LossD3 = LossG2 = −cos(D(A1) − D(A2), D(AB1) − D(AB2)), in [-1, 1]; −1 for equal directions."""
+    delta_a, delta_ab = tf.cast(delta_a, tf.float32), tf.cast(delta_ab, tf.float32)
+    dot = tf.reduce_sum(delta_a * delta_ab, axis=-1)
+    return -tf.reduce_mean(dot / (norm(delta_a) * norm(delta_ab)))
+
+
+def translation_realism(z_ab: tf.Tensor) -> tf.Tensor:
+    """LossG1 = ‖D(AB)‖²: G pulls its translations to the origin."""
+    return tf.reduce_mean(tf.square(norm(z_ab)))
+
+
+def travel(delta_a: tf.Tensor, delta_ab: tf.Tensor) -> tf.Tensor:
+    """‖ΔD(A) − ΔD(AB)‖²: difference vectors keep their lengths too (TraVeLGAN)."""
+    delta = tf.cast(delta_a, tf.float32) - tf.cast(delta_ab, tf.float32)
+    return tf.reduce_mean(tf.reduce_sum(tf.square(delta), axis=-1))
+
+
+def anti_collapse(delta_a: tf.Tensor, *, margin: float) -> tf.Tensor:
+    """max(0, δ − ‖ΔD(A)‖)²: D must not map all contents to one vector (TraVeLGAN)."""
+    return tf.reduce_mean(tf.square(tf.maximum(0.0, margin - norm(delta_a))))
+
+
+def identity(b: tf.Tensor, g_b: tf.Tensor) -> tf.Tensor:
+    """|G(B) − B|, a mean over pixels and channels: a painting is left as it is. Pictures in [-1, 1]."""
+    return tf.reduce_mean(tf.abs(tf.cast(g_b, tf.float32) - tf.cast(b, tf.float32)))
+
+
+def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
+    """R1 = ½‖∇ₓ‖D(x)‖²‖² at real crops; `gradients` [n, h, w, 3]."""
+    squares = tf.square(tf.cast(gradients, tf.float32))
+    return 0.5 * tf.reduce_mean(tf.reduce_sum(squares, axis=[1, 2, 3]))
+
+
+def lecam(z_b: tf.Tensor, z_ab: tf.Tensor, *, mean_b: tf.Tensor, mean_ab: tf.Tensor) -> tf.Tensor:
+    """(‖D(B)‖ − α_AB)² + (‖D(AB)‖ − α_B)², α the running means of the *other* side's norms."""
+    return tf.reduce_mean(tf.square(norm(z_b) - mean_ab)) + tf.reduce_mean(
+        tf.square(norm(z_ab) - mean_b)
+    )
+
+
+def effective_rank(delta: tf.Tensor) -> tf.Tensor:
+    """Participation ratio (Σλ)² / Σλ² of the Gram matrix of `delta` [p, V]: 1 … min(p, V).
+
+    λ are the eigenvalues; the ratio needs only traces. 1 means that all differences lie on one line, the
+    sign of a collapsed D. The zero matrix gives 0.
+    """
+    delta = tf.cast(delta, tf.float32)
+    gram = tf.matmul(delta, delta, transpose_b=True)  # [p, p]
+    return tf.math.divide_no_nan(tf.square(tf.linalg.trace(gram)), tf.reduce_sum(tf.square(gram)))

@@ -1,0 +1,1 @@
+"""The networks: generator, discriminator and the Combo that joins G's tiles for D."""

@@ -1,0 +1,91 @@
+"""Discriminator D: one network, Siamese by use, [n, h, w, 3] -> [n, V].
+
+Its latent vectors carry two things at once: realism, the distance to the origin (D pulls paintings to 0 and
+pushes translations beyond the margin), and content, the directions of the differences between two crops.
+
+In: float32 in [-1, 1], h×w the crop side 2S×2S. Out: float32 [n, V], whatever the compute dtype.
+Reference: M. Pasini, "Style transfer with GANs on HD images", 2019; Amodio & Krishnaswamy, "TraVeLGAN", 2019.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from gan_hd.config import DiscriminatorConfig
+from gan_hd.layers import Conv, Dense, Gate
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Discriminator(keras.Model):
+    """Strided convolutions, then a dense layer over all positions: D sees where things are.
+
+    With the "plain" head, that layer's output is the latent vector. With the "gated" head it gives the vector's
+    direction only, and its length is the softplus of realism scores averaged over the patches of all but the
+    first scale: to bring paintings to the origin D then has to learn one number, not to silence V of them.
+
+    Args:
+        config: shape of the network.
+        crop_px: height and width of the crops, each a multiple of 2 ** len(config.widths).
+    """
+
+    def __init__(
+        self,
+        config: DiscriminatorConfig | None = None,
+        *,
+        crop_px: tuple[int, int] = (128, 128),
+        **kwargs: Any,
+    ) -> None:
+        config = config or DiscriminatorConfig()
+        halvings = 2 ** len(config.widths)
+        if crop_px[0] % halvings or crop_px[1] % halvings:
+            raise ValueError(f"crop_px must be multiples of {halvings}. Received: {crop_px}")
+        dtype = kwargs.get("dtype")
+
+        # === Layers and functional model ===
+        def conv(filters: int, kernel_size: int, stride: int, name: str) -> Conv:
+            return Conv(filters, kernel_size, stride=stride, spectral_norm=config.spectral_norm,
+                        dtype=dtype, name=name)
+
+        inputs = keras.Input((*crop_px, 3), name="crop")
+        x: Any = inputs
+        patch_scores = []
+        for level, width in enumerate(config.widths, start=1):
+            x = conv(width, 4, 2, f"down{level}")(x)  # [n, h/2^level, w/2^level, width]
+            x = keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
+            if level > 1 or len(config.widths) == 1:
+                score = Conv(1, 1, dtype=dtype, name=f"score{level}")(x)  # a score per patch
+                patch_scores.append(keras.layers.GlobalAveragePooling2D(dtype="float32")(score))
+        x = keras.layers.Flatten(dtype=dtype)(x)
+        x = Dense(config.latent_size, spectral_norm=config.spectral_norm, dtype=dtype, name="latent")(x)
+        if config.head == "gated":
+            outputs = Gate(dtype="float32")(x, *patch_scores)  # [n, V]
+        else:
+            outputs = keras.layers.Activation("linear", dtype="float32")(x)  # [n, V]
+
+        # === Config ===
+        super().__init__(inputs=inputs, outputs=outputs, **{"name": "discriminator", **kwargs})
+        self.config = config
+        # Keras resets the policy of a functional model itself; its layers keep theirs.
+        self.policy = keras.dtype_policies.get(dtype or "float32")
+        self.crop_px = tuple(crop_px)
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.policy),
+            "config": dataclasses.asdict(self.config),
+            "crop_px": list(self.crop_px),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Discriminator:
+        config = dict(config)
+        shape = dict(config.pop("config"))
+        shape["widths"] = tuple(shape["widths"])
+        policy = keras.dtype_policies.deserialize(config.pop("dtype"))
+        crop_px = tuple(config.pop("crop_px"))
+        return cls(DiscriminatorConfig(**shape), crop_px=crop_px, dtype=policy, **config)

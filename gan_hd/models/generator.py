@@ -1,0 +1,123 @@
+"""Generator G: a U-Net-like, fully convolutional network on S×S tiles, the same for pictures of any size.
+
+It obeys the tile-invariance contract (docs/tiling.md): no statistic over space, no absolute position, a known
+receptive-field radius and stride. It starts as the identity (layers.IdentityStart).
+
+In: [n, h, w, 3] float32 in [-1, 1], h and w multiples of ``stride_px``. Out: the same shape, float32 in (-1, 1).
+Reference: M. Pasini, "Style transfer with GANs on HD images", 2019 (which leaves the architecture open);
+Ronneberger et al., "U-Net", 2015.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from gan_hd.config import GeneratorConfig
+from gan_hd.layers import Conv, IdentityStart, SpaceToDepth, Upsample
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far a feature looks into the input.
+
+    Feature i of a map with stride s depends on input pixels i·s - reach_px … i·s + s - 1 + reach_px. All of
+    this project's layers are symmetric, so one number serves both sides.
+    """
+
+    stride_px: int = 1
+    reach_px: int = 0
+
+    def conv(self, kernel_size: int) -> Reach:
+        return Reach(self.stride_px, self.reach_px + (kernel_size - 1) // 2 * self.stride_px)
+
+    def down(self, kernel_size: int) -> Reach:
+        """A stride-2 convolution; kernel 2 without padding is space-to-depth."""
+        return Reach(2 * self.stride_px, self.reach_px + (kernel_size - 2) // 2 * self.stride_px)
+
+    def up(self) -> Reach:
+        """Nearest-neighbour enlargement: a half-cell still sees the whole cell it came from."""
+        return Reach(self.stride_px // 2, self.reach_px + self.stride_px // 2)
+
+    def join(self, other: Reach) -> Reach:
+        return Reach(self.stride_px, max(self.reach_px, other.reach_px))
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Generator(keras.Model):
+    """G of the article. ``radius_px`` and ``stride_px`` are what exact tiling needs to know.
+
+    Args:
+        config: shape of the network.
+    """
+
+    def __init__(self, config: GeneratorConfig | None = None, **kwargs: Any) -> None:
+        config = config or GeneratorConfig()
+        dtype = kwargs.get("dtype")
+
+        # === Layers ===
+        def conv(filters: int, name: str, **options: Any) -> Conv:
+            return Conv(filters, dtype=dtype, name=name, **options)
+
+        def act(x: Any) -> Any:
+            return keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
+
+        def residual(x: Any, reach: Reach, width: int, name: str) -> tuple[Any, Reach]:
+            h = conv(width, f"{name}_conv1")(act(x))
+            # The second convolution starts small, so a deep stack starts near the identity.
+            small = keras.initializers.VarianceScaling(0.2)
+            h = conv(width, f"{name}_conv2", kernel_initializer=small)(act(h))
+            return keras.layers.Add(dtype=dtype)([x, h]), reach.conv(3).conv(3)
+
+        # === Functional model ===
+        inputs = keras.Input((None, None, 3), name="content")
+        x: Any = SpaceToDepth(dtype=dtype)(inputs)  # [n, h/2, w/2, 12]
+        reach = Reach().down(2).conv(3)
+        x = conv(config.widths[0], "stem")(x)
+        skips = []
+        for level, width in enumerate(config.widths[1:], start=2):
+            skips.append((x, reach))
+            x = conv(width, f"down{level}", kernel_size=4, stride=2)(act(x))
+            reach = reach.down(4)
+        for block in range(config.blocks):  # at [n, h/d, w/d, widths[-1]]
+            x, reach = residual(x, reach, config.widths[-1], f"block{block}")
+        for level, (skip, skip_reach) in reversed(list(enumerate(skips, start=1))):
+            width = config.widths[level - 1]
+            x = Upsample(dtype=dtype)(conv(width, f"up{level}_in", kernel_size=1)(act(x)))
+            x = keras.layers.Concatenate(dtype=dtype)([x, skip])  # [n, h/2^level, …, 2·width]
+            reach = reach.up().join(skip_reach).conv(3)
+            x = conv(width, f"up{level}")(act(x))
+            x, reach = residual(x, reach, width, f"up{level}_block")
+        x = Upsample(dtype=dtype)(conv(config.head_width, "head_in", kernel_size=1)(act(x)))
+        x = keras.layers.Concatenate(dtype=dtype)([x, inputs])  # [n, h, w, head_width + 3]
+        x = act(conv(config.head_width, "head")(x))
+        x = conv(3, "rgb", kernel_initializer="zeros")(x)
+        reach = reach.up().conv(3).conv(3)
+        outputs = IdentityStart(dtype="float32")(inputs, x)  # [n, h, w, 3]
+
+        # === Config ===
+        super().__init__(inputs=inputs, outputs=outputs, **{"name": "generator", **kwargs})
+        self.config = config
+        # Keras resets the policy of a functional model itself; its layers keep theirs.
+        self.policy = keras.dtype_policies.get(dtype or "float32")
+        self.radius_px = reach.reach_px
+        self.stride_px = 2 ** len(config.widths)
+
+    def get_config(self) -> dict:
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.policy),
+            "config": dataclasses.asdict(self.config),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: Any = None) -> Generator:
+        config = dict(config)
+        shape = dict(config.pop("config"))
+        shape["widths"] = tuple(shape["widths"])
+        policy = keras.dtype_policies.deserialize(config.pop("dtype"))
+        return cls(GeneratorConfig(**shape), dtype=policy, **config)

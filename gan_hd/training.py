@@ -1,0 +1,147 @@
+"""Runs one training from folders to SavedModel: the procedure behind train.py.
+
+In: a validated configuration, two folders, a run folder. Out: the run folder's contents and how it ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_hd import callbacks, pipeline, runtime
+from gan_hd.checkpoints import RunFolder
+from gan_hd.config import Config
+from gan_hd.export import export_generator
+from gan_hd.gan import SiameseGAN
+
+_GRID_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Steps between lines in the log, sample grids and checkpoints."""
+
+    log: int = 50
+    sample: int = 250
+    checkpoint: int = 250
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        step: the step it stands at.
+        skipped: path -> reason, the pictures that could not be read.
+        signal_number: the signal that stopped it, or None.
+        broken: True where a loss was NaN or infinite; the last checkpoint is older than `step`.
+        saved_model: the exported model, or None where training did not finish.
+    """
+
+    step: int
+    skipped: dict[str, str]
+    signal_number: int | None
+    broken: bool
+    saved_model: Path | None
+
+
+def train(
+    config: Config,
+    *,
+    content_dir: str,
+    style_dir: str,
+    run_dir: str,
+    steps: int,
+    precision: str = "auto",
+    strategy: str = "auto",
+    cache_gib: float = 4.0,
+    intervals: Intervals = Intervals(),
+    jit_compile: bool = False,
+    hint: str = "",
+) -> Outcome:
+    """Trains until `steps` updates are made in all, resuming where the run folder stands, then exports.
+
+    Args:
+        config: what to train.
+        content_dir, style_dir: folders, globs or files, see pictures.find_pictures.
+        run_dir: where everything goes.
+        steps: total, counted from the first start of the run.
+        precision, strategy: see runtime.
+        cache_gib: memory for decoded pictures, both domains together.
+        jit_compile: compile the step with XLA; needs static shapes, so combo.random_phase must be off.
+        hint: what to do about an empty folder, for the error message.
+
+    Raises:
+        EmptyDomainError, RunFolderError, ValueError: what was given cannot be trained on; one line.
+    """
+    batch_size = config.train.batch_size
+    policy = runtime.choose_precision(precision)
+    distribution = runtime.choose_strategy(strategy)
+    replicas = distribution.num_replicas_in_sync
+    if batch_size % replicas or batch_size // replicas <= config.losses.rotations:
+        raise ValueError(
+            f"--batch_size must be a multiple of the {replicas} replica(s) and give each more than "
+            f"losses.rotations = {config.losses.rotations} crops. Received: {batch_size}")
+    if jit_compile and config.combo.random_phase:
+        raise ValueError("--jit_compile needs static shapes: add --set=combo.random_phase=false")
+
+    # === Data ===
+    domains = {}
+    for name, source, domain_config in (
+        ("content", content_dir, config.content), ("style", style_dir, config.style),
+    ):
+        domains[name] = pipeline.load_domain(
+            source, domain_config, name=name, min_side_px=max(config.crop_px),
+            memory_bytes=int(cache_gib * 2**30 / 2), hint=hint)
+
+    # === Run folder and model ===
+    folder = RunFolder(run_dir, config)
+    with distribution.scope():
+        gan = SiameseGAN(config, dtype=policy)
+        gan.compile(jit_compile=jit_compile)
+    checkpoints = folder.checkpoints(gan)
+    first_step = checkpoints.restore()
+    logging.info(
+        "%s, precision %s, strategy %s x%d, XLA %s; G %.2f M weights, receptive-field radius %d px; D %.2f M",
+        runtime.describe_devices(), policy, type(distribution).__name__, replicas,
+        "on" if jit_compile else "off", gan.generator.count_params() / 1e6, gan.generator.radius_px,
+        gan.discriminator.count_params() / 1e6)
+    logging.info("%s at step %d of %d in %s", "resuming" if first_step else "starting", first_step, steps,
+                 folder.path)
+    skipped = domains["content"].skipped | domains["style"].skipped
+
+    # === Training ===
+    signal_number, broken, step = None, False, first_step
+    if first_step < steps:
+        writer = tf.summary.create_file_writer(str(folder.logs_dir))
+        sample_px = tuple(2 * side for side in config.crop_px)
+        scalars = callbacks.ScalarLog(every=intervals.log, log_file=folder.log_file, writer=writer,
+                                      batch_size=batch_size)
+        stop = callbacks.GracefulStop()
+        watchers = [
+            callbacks.Progress(total_steps=steps, batch_size=batch_size, every=10),
+            scalars,
+            callbacks.SampleGrid(
+                every=intervals.sample, folder=folder.samples_dir, writer=writer,
+                content=pipeline.fixed_crops(domains["content"], crop_px=sample_px, count=_GRID_ROWS, seed=-1),
+                style=pipeline.fixed_crops(domains["style"], crop_px=sample_px, count=_GRID_ROWS, seed=-2)),
+            callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints,
+                            is_broken=lambda: scalars.broken),
+            stop,
+        ]
+        batches = pipeline.training_batches(
+            domains["content"], domains["style"], config, start_sample=first_step * batch_size)
+        gan.fit(batches, steps_per_epoch=steps - first_step, epochs=1, verbose=0, callbacks=watchers)
+        writer.close()
+        signal_number, broken, step = stop.signal_number, scalars.broken, int(gan.step.numpy())
+
+    # === Export ===
+    saved_model = None
+    if step >= steps and not broken:
+        saved_model = export_generator(
+            gan.ema_generator, folder.saved_model_dir, config=config, step=step,
+            description=f"trained on {len(domains['content'])} content and {len(domains['style'])} style pictures")
+    return Outcome(step, skipped, signal_number, broken, saved_model)

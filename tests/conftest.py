@@ -1,0 +1,39 @@
+"""Shared fixtures. TensorFlow's start-up notes stay quiet; two logical CPUs let strategies be tested."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from gan_hd.config import PRESETS, Config
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+
+
+@pytest.fixture
+def smoke() -> Config:
+    """The smallest configuration: seconds per training."""
+    return PRESETS["smoke"]
+
+
+@pytest.fixture
+def noise_folder(tmp_path):
+    """Makes a folder of `count` smooth coloured-noise pictures; the seed decides their look."""
+
+    def make(name: str, *, count: int = 3, seed: int = 0, size=(120, 90)) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        rng = np.random.default_rng(seed)
+        for number in range(count):
+            coarse = rng.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+            picture = PIL.Image.fromarray(coarse).resize(size, PIL.Image.Resampling.BICUBIC)
+            picture.save(folder / f"{number}.png")
+        return str(folder)
+
+    return make

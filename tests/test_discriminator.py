@@ -1,0 +1,42 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_hd.config import DiscriminatorConfig
+from gan_hd.models.discriminator import Discriminator
+
+RNG = np.random.default_rng(0)
+CONFIG = DiscriminatorConfig(widths=(4, 8), latent_size=6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("spectral_norm", [False, True])
+@pytest.mark.parametrize("head", ["plain", "gated"])
+def test_crops_become_float32_vectors_and_the_model_reloads(tmp_path, dtype, spectral_norm, head):
+    config = DiscriminatorConfig(widths=(4, 8), latent_size=6, spectral_norm=spectral_norm, head=head)
+    model = Discriminator(config, crop_px=(16, 24), dtype=dtype)
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 16, 24, 3)).astype(np.float32)
+    z = model(x)
+    assert z.shape == (3, 6) and z.dtype == tf.float32
+    model.save(tmp_path / "d.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "d.keras")(x), z)
+
+
+def test_it_is_one_network_for_all_crops():
+    model = Discriminator(CONFIG, crop_px=(16, 16))
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(model(x)[:1], model(x[:1]), atol=1e-6)
+
+
+def test_crops_that_do_not_halve_are_refused():
+    with pytest.raises(ValueError, match="multiples of 4"):
+        Discriminator(CONFIG, crop_px=(18, 16))
+
+
+def test_the_gated_length_is_the_softplus_of_the_patch_scores():
+    model = Discriminator(CONFIG, crop_px=(16, 16))
+    x = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    score = model.get_layer("score2")
+    score.set_weights([np.zeros_like(score.kernel), np.array([3.0])])
+    np.testing.assert_allclose(np.linalg.norm(model(x), axis=-1), np.log1p(np.exp(3.0)), rtol=1e-4)

@@ -1,0 +1,179 @@
+"""One training step for each option, against the same step written out by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_hd import losses
+from gan_hd.config import PRESETS, apply_overrides, validate
+from gan_hd.gan import SiameseGAN
+
+
+def _gan(*overrides, dtype="float32"):
+    gan = SiameseGAN(validate(apply_overrides(PRESETS["smoke"], list(overrides))), dtype=dtype)
+    gan.compile()
+    return gan
+
+
+def _batch(n=4, side=32):
+    rng = np.random.default_rng(0)
+    return tuple(tf.constant(rng.uniform(-1, 1, (n, side, side, 3)).astype(np.float32)) for _ in range(2))
+
+
+def _step(gan, data):
+    return {name: float(value) for name, value in gan.train_step(data).items()}
+
+
+def test_the_articles_step_is_what_the_equations_say():
+    """Gradients of both networks by separate tapes, each on its own loss, give the same weights."""
+    options = ["combo.whole_share=0.0", "combo.random_phase=false", "losses.rotations=1"]
+    gan, twin = _gan(*options), _gan(*options)
+    a, b = _batch()
+    logs = _step(gan, (a, b))
+    c = twin.config.losses
+
+    def latent(x):
+        return twin.discriminator(x, training=True)
+
+    with tf.GradientTape() as tape:
+        z_a, z_b = latent(a), latent(b)
+        z_ab = latent(tf.stop_gradient(twin.combo(a)))
+        content = losses.content_cosine(losses.pair_differences(z_a), losses.pair_differences(z_ab))
+        d_loss = (losses.style_realism(z_b) + losses.translation_margin(z_ab, margin=c.margin)
+                  + c.content_weight * content)
+    d_gradients = tape.gradient(d_loss, twin.discriminator.trainable_variables)
+    with tf.GradientTape() as tape:
+        z_ab = latent(twin.combo(a))
+        content = losses.content_cosine(
+            losses.pair_differences(tf.stop_gradient(latent(a))), losses.pair_differences(z_ab))
+        g_loss = losses.translation_realism(z_ab) + c.content_weight * content
+    g_gradients = tape.gradient(g_loss, twin.generator.trainable_variables)
+    twin.d_optimizer.apply(d_gradients, twin.discriminator.trainable_variables)
+    twin.g_optimizer.apply(g_gradients, twin.generator.trainable_variables)
+
+    assert logs["d_loss"] == pytest.approx(float(d_loss), rel=1e-5)
+    assert logs["g_loss"] == pytest.approx(float(g_loss), rel=1e-5)
+    for ours, theirs in ((gan.generator, twin.generator), (gan.discriminator, twin.discriminator)):
+        for x, y in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+            np.testing.assert_allclose(x, y, atol=2e-6)
+
+
+@pytest.mark.parametrize(("override", "term"), [
+    ("losses.travel_weight=1", "travel"),
+    ("losses.collapse_weight=1", "anti_collapse"),
+    ("losses.identity_weight=1", "identity"),
+    ("losses.r1_weight=1", "r1"),
+    ("losses.lecam_weight=1", "lecam"),
+])
+def test_optional_terms_are_logged_and_change_the_step(override, term):
+    extra = ["losses.collapse_margin=50"] if term == "anti_collapse" else []
+    without, with_term = _gan(*extra), _gan(override, *extra)
+    data = _batch()
+    plain, logs = _step(without, data), _step(with_term, data)
+    assert plain[term] == 0 and logs[term] > 0
+    total = "g_loss" if term == "identity" else "d_loss"
+    assert logs[total] == pytest.approx(plain[total] + logs[term], rel=1e-4)
+    network = "generator" if term in ("identity", "travel") else "discriminator"
+    assert any(not np.array_equal(x, y) for x, y in zip(
+        getattr(without, network).get_weights(), getattr(with_term, network).get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("override", [
+    "combo.whole_share=1.0", "combo.whole_share=0.0", "combo.random_phase=false", "losses.rotations=3",
+    "train.augment=0.25", "discriminator.spectral_norm=true", "discriminator.head=plain", "combo.cols=3"])
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_each_option_trains_finitely(override, dtype):
+    gan = _gan(override, dtype=dtype)
+    before = [gan.generator.get_weights(), gan.discriminator.get_weights()]
+    logs = _step(gan, tuple(x[:, :, :gan.config.crop_px[1]] for x in _batch(side=48)[:2]) if "cols" not in override
+                 else tuple(x[:, :32] for x in _batch(side=48))) if "cols" in override else _step(gan, _batch())
+    assert all(np.isfinite(value) for value in logs.values())
+    for old, network in zip(before, (gan.generator, gan.discriminator), strict=True):
+        assert any(not np.array_equal(x, y) for x, y in zip(old, network.get_weights(), strict=True))
+    assert all(w.dtype == np.float32 for w in gan.generator.get_weights())
+
+
+def test_float16_scales_each_loss_with_its_own_scale():
+    gan = _gan(dtype="mixed_float16")
+    d_before = gan.discriminator.get_weights()
+    logs = _step(gan, _batch())
+    assert np.isfinite(logs["d_loss"])
+    assert float(gan.g_optimizer.dynamic_scale) == float(gan.d_optimizer.dynamic_scale) > 1
+    assert any(not np.array_equal(x, y) for x, y in zip(d_before, gan.discriminator.get_weights(), strict=True))
+    # An overflow skips the update and lowers the scale, of D here and not of G.
+    weights, scale = gan.discriminator.get_weights(), float(gan.d_optimizer.dynamic_scale)
+    a, b = _batch()
+    gan.train_step((a, b * np.float32(np.inf)))
+    assert float(gan.d_optimizer.dynamic_scale) == scale / 2
+    for x, y in zip(weights, gan.discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_the_average_follows_the_generator():
+    gan = _gan("train.ema_decay=0.5")
+    start = gan.generator.get_weights()
+    gan.train_step(_batch())
+    # The first step's decay is min(0.5, 1/10).
+    for first, now, average in zip(
+        start, gan.generator.get_weights(), gan.ema_generator.get_weights(), strict=True):
+        np.testing.assert_allclose(average, 0.1 * first + 0.9 * now, atol=1e-6)
+    assert int(gan.step) == 1
+
+
+def test_steps_are_a_function_of_the_seed():
+    weights = []
+    for seed in (0, 0, 1):
+        gan = _gan(f"train.seed={seed}", "train.augment=0.2")
+        run = tf.function(gan.train_step)
+        for _ in range(2):
+            run(_batch())
+        weights.append(np.concatenate([w.ravel() for w in gan.generator.get_weights()]))
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+
+
+def test_random_splits_lie_on_the_stride_and_leave_half_a_tile():
+    gan = _gan()
+    seen = set()
+    for step in range(60):
+        gan.step.assign(step)
+        y, x = (int(v) for v in gan._random_split())
+        assert y % gan.generator.stride_px == x % gan.generator.stride_px == 0
+        assert 8 <= y <= 24 and 8 <= x <= 24
+        seen.add((y, x))
+    assert len(seen) > 10
+
+
+def test_augmentation_moves_a_crop_and_its_translation_alike():
+    gan = _gan("train.augment=0.25")
+    a, b = _batch()
+    seen_a, seen_b, seen_ab = gan._augment(a, b, a)
+    np.testing.assert_array_equal(seen_a, seen_ab)
+    assert not np.array_equal(seen_a, a) and not np.array_equal(seen_b, b)
+    assert (seen_a.numpy() == 0).all(-1).any()  # cutout
+    kept = seen_a.numpy()[0][(seen_a.numpy()[0] != 0).all(-1)]
+    assert {tuple(p) for p in kept} <= {tuple(p) for p in a.numpy()[0].reshape(-1, 3)}  # moved, not changed
+
+
+def test_the_step_compiles_with_xla_for_static_shapes():
+    gan = _gan("combo.random_phase=false")
+    plain = _step(_gan("combo.random_phase=false"), _batch())
+    logs = tf.function(gan.train_step, jit_compile=True)(_batch())
+    for name, value in plain.items():
+        assert float(logs[name]) == pytest.approx(value, rel=1e-3, abs=1e-4), name
+
+
+def test_two_replicas_make_the_step_of_one():
+    """Mirrored over two logical CPUs; without pair losses the sum of halves is the whole."""
+    options = ["losses.content_weight=0", "combo.whole_share=1.0"]
+    single = _gan(*options)
+    a, b = _batch()
+    single.train_step((a, b))
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        double = _gan(*options)
+    data = strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensors((a, b)).unbatch().batch(4))
+    strategy.run(tf.function(double.train_step), args=(next(iter(data)),))
+    for x, y in zip(single.generator.get_weights(), double.generator.get_weights(), strict=True):
+        np.testing.assert_allclose(x, y, atol=2e-5)
+    assert int(double.step.numpy()) == 1

@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_hd.config import GeneratorConfig
+from gan_hd.models.generator import Generator
+
+CONFIGS = [GeneratorConfig((8,), 1, 4), GeneratorConfig((4, 6), 2, 4), GeneratorConfig((4, 4, 4), 1, 4)]
+
+
+def _randomised(config, scale=0.2):
+    generator = Generator(config)
+    rng = np.random.default_rng(0)
+    generator.set_weights([rng.normal(size=w.shape, scale=scale).astype(np.float32)
+                           for w in generator.get_weights()])
+    return generator
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_receptive_field_is_what_it_says(config):
+    """The support of one output pixel's gradient, with positive weights so that nothing cancels."""
+    generator = Generator(config)
+    generator.set_weights([np.full(w.shape, 0.02, np.float32) for w in generator.get_weights()])
+    # Before tanh, which would saturate.
+    linear = keras.Model(generator.inputs, generator.get_layer("rgb").output)
+    side, centre = 24 * generator.stride_px, 12 * generator.stride_px
+    x = tf.fill([1, side, side, 3], 0.1)
+    reached = 0
+    for offset in range(generator.stride_px):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(linear(x)[0, centre + offset, centre + offset])
+        rows, cols = np.nonzero(tape.gradient(y, x).numpy()[0].any(-1))
+        reached = max(reached, abs(rows - centre - offset).max(), abs(cols - centre - offset).max())
+    assert reached == generator.radius_px < centre
+
+
+def test_one_changed_pixel_changes_nothing_beyond_the_radius():
+    generator = _randomised(CONFIGS[1])
+    x = np.random.default_rng(1).uniform(-0.5, 0.5, (1, 96, 96, 3)).astype(np.float32)
+    changed = x.copy()
+    changed[0, 48, 48] += 0.4
+    rows, cols = np.nonzero((generator(x).numpy() != generator(changed).numpy())[0].any(-1))
+    assert 0 < max(abs(rows - 48).max(), abs(cols - 48).max()) <= generator.radius_px
+
+
+@pytest.mark.parametrize("size", [(8, 8), (16, 40), (72, 24)])
+def test_starts_at_the_identity_for_any_size(size):
+    x = np.random.default_rng(0).uniform(-1, 1, (2, *size, 3)).astype(np.float32)
+    np.testing.assert_allclose(Generator(CONFIGS[2])(x), 0.97 * x, atol=1e-5)
+
+
+def test_a_translated_picture_moves_with_its_input():
+    """No absolute position: shifting by the stride shifts the output, away from borders."""
+    generator = _randomised(CONFIGS[1])
+    d, r = generator.stride_px, generator.radius_px
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 80, 80, 3)).astype(np.float32)
+    a, b = generator(x[:, :-d]).numpy(), generator(x[:, d:]).numpy()
+    inner = slice(-(-r // d) * d, 80 - d - -(-r // d) * d - d)
+    np.testing.assert_allclose(a[:, d:][:, inner], b[:, :-d][:, inner], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_saves_and_reloads(tmp_path, dtype):
+    generator = Generator(CONFIGS[1], dtype=dtype)
+    generator.save(tmp_path / "g.keras")
+    twin = keras.saving.load_model(tmp_path / "g.keras")
+    assert (twin.config, twin.radius_px, twin.policy.name) == (
+        generator.config, generator.radius_px, dtype)
+    x = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_array_equal(twin(x), generator(x))
+    assert generator(x).dtype == tf.float32

@@ -1,0 +1,135 @@
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from gan_hd import pipeline
+from gan_hd.config import Config, DomainConfig, TrainConfig
+
+CROP = (32, 32)
+
+
+def _load(folder, config=DomainConfig(side_px=120), **options):
+    options = {"name": "content", "min_side_px": 32, "memory_bytes": 1 << 30, "progress": False} | options
+    return pipeline.load_domain(folder, config, **options)
+
+
+def _crop(domain, index, seed=0):
+    return pipeline.random_crop(domain, tf.constant(index), crop_px=CROP, seed=seed).numpy()
+
+
+def test_crops_come_from_the_pictures(tmp_path):
+    """Every pixel tells where it was, so a crop shows its window, its flip and its picture."""
+    rows, cols = np.mgrid[:90, :120].astype(np.uint8)
+    for number in range(3):
+        PIL.Image.fromarray(np.stack([rows, cols, np.full_like(rows, number)], -1)).save(tmp_path / f"{number}.png")
+    domain = _load(tmp_path, DomainConfig(side_px=120, candidates=1))
+    seen, flipped = set(), set()
+    for index in range(60):
+        crop = np.rint((_crop(domain, index) + 1) * 127.5).astype(int)
+        y, x = crop[0, :, 0].min(), crop[0, :, 1].min()
+        step = crop[0, 1, 1] - crop[0, 0, 1]
+        assert abs(step) == 1 and 0 <= y <= 90 - 32 and 0 <= x <= 120 - 32
+        np.testing.assert_array_equal(crop[..., 0], (y + np.arange(32))[:, None].repeat(32, 1))
+        np.testing.assert_array_equal(crop[0, :, 1], x + np.arange(32)[::step])
+        seen.add((y, x))
+        flipped.add(step)
+    assert len(seen) > 50 and flipped == {1, -1}
+    # Each pass over the pictures takes every one once.
+    order = [int(round((_crop(domain, i)[0, 0, 2] + 1) * 127.5)) for i in range(12)]
+    assert all(sorted(order[i : i + 3]) == [0, 1, 2] for i in range(0, 12, 3))
+
+
+def test_the_same_seed_and_index_give_the_same_crop_in_any_way(noise_folder):
+    """Eagerly, in a Dataset.map, from the cache and from the files."""
+    folder = noise_folder("a", count=4)
+    config = DomainConfig(side_px=110, scale_min=1.0, scale_max=2.0, candidates=3)
+    cached, streamed = _load(folder, config), _load(folder, config, memory_bytes=0)
+    half = _load(folder, config, memory_bytes=70_000)
+    assert (cached.offsets >= 0).all() and (streamed.offsets < 0).all()
+    assert (half.offsets >= 0).any() and (half.offsets < 0).any()
+    dataset = tf.data.Dataset.counter(5).map(
+        lambda i: pipeline.random_crop(streamed, i, crop_px=CROP, seed=3), num_parallel_calls=2).take(6)
+    for index, crop in enumerate(dataset.as_numpy_iterator(), start=5):
+        np.testing.assert_array_equal(crop, _crop(cached, index, 3))
+        np.testing.assert_array_equal(crop, _crop(half, index, 3))
+    assert not np.array_equal(_crop(cached, 5, 3), _crop(cached, 5, 4))
+
+
+def test_a_stream_can_start_anywhere(noise_folder):
+    content, style = _load(noise_folder("a")), _load(noise_folder("b", seed=1), name="style")
+    from gan_hd.config import ComboConfig
+
+    config = Config(combo=ComboConfig(tile_px=16), train=TrainConfig(batch_size=4))
+    stream = list(pipeline.training_batches(content, style, config).take(3).as_numpy_iterator())
+    (later,) = pipeline.training_batches(content, style, config, start_sample=8).take(1).as_numpy_iterator()
+    for a, b in zip(stream[2], later, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert a.shape == (4, 32, 32, 3) and a.dtype == np.float32 and np.abs(a).max() <= 1
+
+
+def test_scale_jitter_covers_its_range(tmp_path):
+    """A ramp's slope in the crop is the scale of the window."""
+    ramp = np.broadcast_to(np.arange(240, dtype=np.uint8)[:, None], (240, 240))
+    PIL.Image.fromarray(ramp).convert("RGB").save(tmp_path / "ramp.png")
+    domain = _load(tmp_path, DomainConfig(side_px=240, scale_min=1.0, scale_max=4.0, candidates=1))
+    slopes = [np.median(np.diff(_crop(domain, i)[4:-4, 16, 0])) * 127.5 for i in range(60)]
+    assert 1.0 <= min(slopes) + 0.1 and min(slopes) < 1.3 and 3.3 < max(slopes) < 4.1
+    assert 1.7 < np.median(slopes) < 2.4  # log-uniform: the median is the geometric mean, 2
+
+
+def test_structured_crops_are_preferred_and_flat_ones_keep_their_share(tmp_path):
+    picture = np.full((128, 512, 3), 128, np.uint8)
+    picture[:, 448:] = np.random.default_rng(0).integers(0, 256, (128, 64, 3))
+    PIL.Image.fromarray(picture).save(tmp_path / "flat.png")
+
+    def structured(**options):
+        domain = _load(tmp_path, DomainConfig(side_px=512, flip=False, **options))
+        return np.mean([_crop(domain, i).std() > 0.02 for i in range(150)])
+
+    plain, informed = structured(candidates=1), structured(candidates=6, flat_share=0.0)
+    some, all_flat = structured(candidates=6, flat_share=0.5), structured(candidates=6, flat_share=1.0)
+    assert plain < 0.3 and informed > 0.55
+    assert plain < some < informed
+    assert all_flat == plain
+
+
+def test_structure_sees_edges_not_grain():
+    rng = np.random.default_rng(0)
+    flat = np.full((64, 64, 3), 128, np.uint8)
+    grain = np.clip(flat + rng.normal(0, 3, flat.shape), 0, 255).astype(np.uint8)
+    edges = flat.copy()
+    edges[::16], edges[1::16] = 0, 0
+    scores = [float(pipeline.structure(tf.constant(x))) for x in (flat, grain, edges)]
+    assert scores[0] == 0 and scores[2] > 4 * scores[1]
+
+
+def test_odd_files_are_named_counted_and_skipped(tmp_path, caplog):
+    import odd_pictures
+
+    good, bad = odd_pictures.make(tmp_path / "odd")
+    domain = _load(tmp_path / "odd")
+    assert {path.rpartition("/")[2] for path in domain.skipped} == bad
+    assert len(domain) == len(good)
+    for name in bad:
+        assert name in caplog.text
+    # One pixel, a ribbon and all the others can be cropped.
+    for index in range(len(domain)):
+        assert np.isfinite(_crop(domain, index)).all()
+
+
+def test_empty_folders_name_the_flag_and_the_remedy(tmp_path):
+    with pytest.raises(pipeline.EmptyDomainError, match="--content_dir.*Fetch them"):
+        _load(tmp_path, hint=" Fetch them.")
+    with pytest.raises(pipeline.EmptyDomainError, match="--content_dir.*no such"):
+        _load(tmp_path / "nowhere")
+    (tmp_path / "a.jpg").write_text("text")
+    with pytest.raises(pipeline.EmptyDomainError, match="none of the 1 files"):
+        _load(tmp_path)
+
+
+def test_fixed_crops_do_not_depend_on_anything_but_the_seed(noise_folder):
+    domain = _load(noise_folder("a"))
+    crops = [pipeline.fixed_crops(domain, crop_px=(64, 64), count=3, seed=-1) for _ in range(2)]
+    assert crops[0].shape == (3, 64, 64, 3)
+    np.testing.assert_array_equal(*crops)

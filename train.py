@@ -1,0 +1,117 @@
+"""Train a generator that turns pictures of one folder into the style of another.
+
+  python train.py --flagfile=vangogh.flags
+  python train.py --content_dir=photos --style_dir=paintings --run_dir=runs/mine --steps=20000
+
+The folders are searched recursively; a few hundred pictures of each kind are enough, and they need not be paired.
+The same command again resumes. Ctrl-C stops after saving. The run folder ends up with:
+
+  RUN_DIR/samples/      grids of photo | translation in tiles | translation in one piece | painting
+  RUN_DIR/logs/         losses, as JSON lines and for `tensorboard --logdir=RUN_DIR/logs`
+  RUN_DIR/ckpt/         what resuming needs
+  RUN_DIR/saved_model/  the generator, for translate.py --model=RUN_DIR
+
+Exit status: 0 done, 1 done but some pictures were unreadable (or a loss became NaN), 2 bad command line.
+"""
+
+from absl import flags
+
+from gan_hd import config as config_lib
+from gan_hd.cli import entry
+
+_CONTENT = flags.DEFINE_string("content_dir", None, "Folder or glob of pictures to be translated (photos).")
+_STYLE = flags.DEFINE_string("style_dir", None, "Folder or glob of pictures in the wanted style (paintings).")
+_RUN = flags.DEFINE_string("run_dir", "runs/default", "Folder for everything this training makes.")
+_PRESET = flags.DEFINE_enum("preset", "default", list(config_lib.PRESETS), "Where all settings start from.")
+_STEPS = flags.DEFINE_integer("steps", 20_000, "Updates in all; raise it to train a finished run further.",
+                              lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch_size", None, "Crops of each kind per step (default: the preset's).")
+_TILE = flags.DEFINE_integer("tile_px", None, "S, side of the tiles, px; D sees 2S x 2S (default: the preset's).")
+_SEED = flags.DEFINE_integer("seed", None, "Seed of every random choice (default: the preset's).")
+_SET = flags.DEFINE_multi_string(
+    "set", [], "Any other setting, such as --set=losses.margin=1.5; repeatable. docs/configuration.md lists them.")
+_PRECISION = flags.DEFINE_enum("precision", "auto", config_lib.PRECISIONS,
+                               "Arithmetic; auto takes the fastest that is native to the device.")
+_STRATEGY = flags.DEFINE_enum("strategy", "auto", config_lib.STRATEGIES, "How to use several devices.")
+_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the step with XLA: faster on GPU and TPU, slower on CPU.")
+_CACHE = flags.DEFINE_float("cache_gib", 4.0, "Memory for decoded pictures, GiB; what does not fit is read anew.",
+                            lower_bound=0)
+_LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines in the log.", lower_bound=1)
+_SAMPLE = flags.DEFINE_integer("sample_every", 250, "Steps between sample grids.", lower_bound=1)
+_SAVE = flags.DEFINE_integer("checkpoint_every", 250, "Steps between checkpoints.", lower_bound=1)
+_HINT = flags.DEFINE_string("data_hint", "", "What an error about an empty folder should tell the user to do.")
+_DRY = flags.DEFINE_bool("dry_run", False, "Check and print the settings, count the pictures, write nothing.")
+
+
+def main(argv: list[str]) -> int:
+    del argv
+    entry.log_to_stderr()
+    for flag in (_CONTENT, _STYLE):
+        if not flag.value:
+            return entry.fail(f"--{flag.name} is missing: name a folder of pictures")
+    overrides = list(_SET.value)
+    for flag, name in ((_BATCH, "train.batch_size"), (_TILE, "combo.tile_px"), (_SEED, "train.seed")):
+        if flag.value is not None:
+            overrides.append(f"{name}={flag.value}")
+    try:
+        config = config_lib.validate(config_lib.apply_overrides(config_lib.PRESETS[_PRESET.value], overrides))
+    except ValueError as error:
+        return entry.fail(error)
+    hint = f" {_HINT.value}" if _HINT.value else ""
+    if _DRY.value:
+        return _dry_run(config, hint)
+
+    from gan_hd import training  # TensorFlow is slow to import; --help and bad flags do without
+
+    try:
+        outcome = training.train(
+            config,
+            content_dir=_CONTENT.value,
+            style_dir=_STYLE.value,
+            run_dir=_RUN.value,
+            steps=_STEPS.value,
+            precision=_PRECISION.value,
+            strategy=_STRATEGY.value,
+            cache_gib=_CACHE.value,
+            intervals=training.Intervals(log=_LOG.value, sample=_SAMPLE.value, checkpoint=_SAVE.value),
+            jit_compile=_JIT.value,
+            hint=hint,
+        )
+    except (ValueError, OSError) as error:
+        return entry.fail(error)
+    if outcome.signal_number is not None:
+        print(f"stopped at step {outcome.step}; the same command again resumes there")
+        return 128 + outcome.signal_number
+    if outcome.broken:
+        return entry.fail(f"stopped at step {outcome.step} because a loss was not finite", entry.SOME_FAILED)
+    print(f"trained {outcome.step} steps: {outcome.saved_model}")
+    print(f"now: python translate.py --model={_RUN.value} --input=PHOTO")
+    if outcome.skipped:
+        return entry.fail(f"{len(outcome.skipped)} unreadable picture(s) were skipped: "
+                          + ", ".join(outcome.skipped), entry.SOME_FAILED)
+    return entry.OK
+
+
+def _dry_run(config: config_lib.Config, hint: str) -> int:
+    from pathlib import Path
+
+    from gan_hd import checkpoints, files
+
+    print(config_lib.to_json(config), end="")
+    try:
+        for flag in (_CONTENT, _STYLE):
+            found = files.find_pictures(flag.value)
+            if not found:
+                return entry.fail(f"--{flag.name}: no pictures in {flag.value}.{hint}")
+            print(f"--{flag.name}: {len(found)} pictures in {flag.value}")
+        checkpoints.check_config(Path(_RUN.value), config)
+    except FileNotFoundError as error:
+        return entry.fail(f"{error}.{hint}")
+    except ValueError as error:
+        return entry.fail(error)
+    print(f"--run_dir: {_RUN.value}; nothing was written")
+    return entry.OK
+
+
+if __name__ == "__main__":
+    entry.run(main)
