@@ -23,51 +23,68 @@ _CONTENT = flags.DEFINE_string("content_dir", None, "Folder or glob of pictures 
 _STYLE = flags.DEFINE_string("style_dir", None, "Folder or glob of pictures in the wanted style (paintings).")
 _RUN = flags.DEFINE_string("run_dir", "runs/default", "Folder for everything this training makes.")
 _PRESET = flags.DEFINE_enum("preset", "default", list(config_lib.PRESETS), "Where all settings start from.")
-_STEPS = flags.DEFINE_integer("steps", 20_000, "Updates in all; raise it to train a finished run further.",
-                              lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "steps", 20_000, "Updates in all; raise it to train a finished run further.", lower_bound=1
+)
 _BATCH = flags.DEFINE_integer("batch_size", None, "Crops of each kind per step (default: the preset's).")
-_TILE = flags.DEFINE_integer("tile_px", None, "S, side of the tiles, px; D sees 2S x 2S (default: the preset's).")
+_TILE = flags.DEFINE_integer(
+    "tile_px", None, "S, side of the tiles, px; D sees 2S x 2S (default: the preset's)."
+)
 _SEED = flags.DEFINE_integer("seed", None, "Seed of every random choice (default: the preset's).")
 _SET = flags.DEFINE_multi_string(
-    "set", [], "Any other setting, such as --set=losses.margin=1.5; repeatable. docs/configuration.md lists them.")
-_PRECISION = flags.DEFINE_enum("precision", "auto", config_lib.PRECISIONS,
-                               "Arithmetic; auto takes the fastest that is native to the device.")
+    "set",
+    [],
+    "Any other setting, such as --set=losses.margin=1.5; repeatable. docs/configuration.md lists them.",
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "auto",
+    config_lib.PRECISIONS,
+    "Arithmetic; auto takes the fastest that is native to the device.",
+)
 _STRATEGY = flags.DEFINE_enum("strategy", "auto", config_lib.STRATEGIES, "How to use several devices.")
-_JIT = flags.DEFINE_bool("jit_compile", False, "Compile the step with XLA: faster on GPU and TPU, slower on CPU.")
-_CACHE = flags.DEFINE_float("cache_gib", 4.0, "Memory for decoded pictures, GiB; what does not fit is read anew.",
-                            lower_bound=0)
+_JIT = flags.DEFINE_bool(
+    "jit_compile", False, "Compile the step with XLA: faster on GPU and TPU, slower on CPU."
+)
+_CACHE = flags.DEFINE_float(
+    "cache_gib", 4.0, "Memory for decoded pictures, GiB; what does not fit is read anew.", lower_bound=0
+)
 _LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines in the log.", lower_bound=1)
 _SAMPLE = flags.DEFINE_integer("sample_every", 250, "Steps between sample grids.", lower_bound=1)
 _SAVE = flags.DEFINE_integer("checkpoint_every", 250, "Steps between checkpoints.", lower_bound=1)
-_HINT = flags.DEFINE_string("data_hint", "", "What an error about an empty folder should tell the user to do.")
+_HINT = flags.DEFINE_string(
+    "data_hint", "", "What an error about an empty folder should tell the user to do."
+)
 _DRY = flags.DEFINE_bool("dry_run", False, "Check and print the settings, count the pictures, write nothing.")
 
 
 def main(argv: list[str]) -> int:
     del argv
     entry.log_to_stderr()
-    for flag in (_CONTENT, _STYLE):
-        if not flag.value:
-            return entry.fail(f"--{flag.name} is missing: name a folder of pictures")
+    content_dir, style_dir = _CONTENT.value, _STYLE.value
+    if not content_dir or not style_dir:
+        missing = _STYLE if content_dir else _CONTENT
+        return entry.fail(f"--{missing.name} is missing: name a folder of pictures")
     overrides = list(_SET.value)
-    for flag, name in ((_BATCH, "train.batch_size"), (_TILE, "combo.tile_px"), (_SEED, "train.seed")):
-        if flag.value is not None:
-            overrides.append(f"{name}={flag.value}")
+    for number, name in ((_BATCH, "train.batch_size"), (_TILE, "combo.tile_px"), (_SEED, "train.seed")):
+        if number.value is not None:
+            overrides.append(f"{name}={number.value}")
     try:
         config = config_lib.validate(config_lib.apply_overrides(config_lib.PRESETS[_PRESET.value], overrides))
     except ValueError as error:
         return entry.fail(error)
     hint = f" {_HINT.value}" if _HINT.value else ""
     if _DRY.value:
-        return _dry_run(config, hint)
+        return _dry_run(config, {"content_dir": content_dir, "style_dir": style_dir}, hint)
 
-    from gan_hd import training  # TensorFlow is slow to import; --help and bad flags do without
+    entry.import_tensorflow()  # slow; --help and bad flags do without
+    from gan_hd import training
 
     try:
         outcome = training.train(
             config,
-            content_dir=_CONTENT.value,
-            style_dir=_STYLE.value,
+            content_dir=content_dir,
+            style_dir=style_dir,
             run_dir=_RUN.value,
             steps=_STEPS.value,
             precision=_PRECISION.value,
@@ -79,6 +96,8 @@ def main(argv: list[str]) -> int:
         )
     except (ValueError, OSError) as error:
         return entry.fail(error)
+    except training.TrainingError as error:
+        return entry.fail(error, entry.SOME_FAILED)
     if outcome.signal_number is not None:
         print(f"stopped at step {outcome.step}; the same command again resumes there")
         return 128 + outcome.signal_number
@@ -87,23 +106,26 @@ def main(argv: list[str]) -> int:
     print(f"trained {outcome.step} steps: {outcome.saved_model}")
     print(f"now: python translate.py --model={_RUN.value} --input=PHOTO")
     if outcome.skipped:
-        return entry.fail(f"{len(outcome.skipped)} unreadable picture(s) were skipped: "
-                          + ", ".join(outcome.skipped), entry.SOME_FAILED)
+        return entry.fail(
+            f"{len(outcome.skipped)} unreadable picture(s) were skipped: " + ", ".join(outcome.skipped),
+            entry.SOME_FAILED,
+        )
     return entry.OK
 
 
-def _dry_run(config: config_lib.Config, hint: str) -> int:
+def _dry_run(config: config_lib.Config, sources: dict[str, str], hint: str) -> int:
     from pathlib import Path
 
+    entry.import_tensorflow()  # for checkpoints
     from gan_hd import checkpoints, files
 
     print(config_lib.to_json(config), end="")
     try:
-        for flag in (_CONTENT, _STYLE):
-            found = files.find_pictures(flag.value)
+        for flag, source in sources.items():
+            found = files.find_pictures(source)
             if not found:
-                return entry.fail(f"--{flag.name}: no pictures in {flag.value}.{hint}")
-            print(f"--{flag.name}: {len(found)} pictures in {flag.value}")
+                return entry.fail(f"--{flag}: no pictures in {source}.{hint}")
+            print(f"--{flag}: {len(found)} pictures in {source}")
         checkpoints.check_config(Path(_RUN.value), config)
     except FileNotFoundError as error:
         return entry.fail(f"{error}.{hint}")

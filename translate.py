@@ -21,13 +21,19 @@ from gan_hd.config import PRECISIONS
 
 _INPUT = flags.DEFINE_string("input", None, "Picture, folder (searched recursively) or glob.")
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "File for a single picture, else a folder. Default: beside the input, NAME_painted.")
-_MODEL = flags.DEFINE_string("model", None, "Run folder or SavedModel (default: the shipped Van Gogh generator).")
+    "output", None, "File for a single picture, else a folder. Default: beside the input, NAME_painted."
+)
+_MODEL = flags.DEFINE_string(
+    "model", None, "Run folder or SavedModel (default: the shipped Van Gogh generator)."
+)
 _MODE = flags.DEFINE_enum("mode", "exact", ["exact", "grid", "blend"], "How tiles are joined.")
 _TILE = flags.DEFINE_integer("tile_px", None, "Side of a tile, px (default: by mode).", lower_bound=1)
-_PRECISION = flags.DEFINE_enum("precision", "auto", PRECISIONS,
-                               "Arithmetic; auto takes the fastest that is native to the device.")
-_STRENGTH = flags.DEFINE_float("strength", 1.0, "0 gives the photo, 1 the painting.", lower_bound=0, upper_bound=1)
+_PRECISION = flags.DEFINE_enum(
+    "precision", "auto", PRECISIONS, "Arithmetic; auto takes the fastest that is native to the device."
+)
+_STRENGTH = flags.DEFINE_float(
+    "strength", 1.0, "0 gives the photo, 1 the painting.", lower_bound=0, upper_bound=1
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; without it they are skipped.")
 
 
@@ -43,7 +49,8 @@ def main(argv: list[str]) -> int:
         jobs = files.plan_outputs(inputs, _INPUT.value, _OUTPUT.value)
     except (ValueError, OSError) as error:
         return entry.fail(f"--input/--output: {error}")
-    from gan_hd import runtime, translator  # slow to import; a bad command line does without
+    entry.import_tensorflow()  # slow; a bad command line does without
+    from gan_hd import runtime, translator
 
     try:
         model = translator.Translator(_MODEL.value, precision=runtime.choose_precision(_PRECISION.value))
@@ -68,12 +75,21 @@ def _translate_all(model, jobs: list[tuple[Path, Path]]) -> int:
         try:
             picture = pictures.read_rgb(source)
             megapixels = picture.shape[0] * picture.shape[1] / 1e6
-            with tqdm(total=megapixels, unit="MP", file=sys.stderr,
-                      desc=f"{source.name} ({number}/{len(jobs)})", leave=False,
-                      bar_format="{l_bar}{bar}| {n:.1f}/{total:.1f} MP [{elapsed}<{remaining}, {rate_fmt}]") as bar:
+            with tqdm(
+                total=megapixels,
+                unit="MP",
+                file=sys.stderr,
+                desc=f"{source.name} ({number}/{len(jobs)})",
+                leave=False,
+                bar_format="{l_bar}{bar}| {n:.1f}/{total:.1f} MP [{elapsed}<{remaining}, {rate_fmt}]",
+            ) as bar:
                 painted = model.translate(
-                    picture, mode=_MODE.value, tile_px=_TILE.value, strength=_STRENGTH.value,
-                    done=lambda share, bar=bar, full=megapixels: bar.update(share * full))
+                    picture,
+                    mode=_MODE.value,
+                    tile_px=_TILE.value,
+                    strength=_STRENGTH.value,
+                    done=lambda share, bar=bar, full=megapixels: bar.update(share * full),
+                )
             pictures.write_rgb(target, painted)
         except (ValueError, OSError, MemoryError) as error:
             text = str(error) or type(error).__name__

@@ -72,8 +72,14 @@ class Progress(_Interval):
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin()
         self._started, self._first = time.monotonic(), self.step
-        self.bar = tqdm(total=self.total_steps, initial=self.step, unit="step", desc="training",
-                        file=sys.stderr, dynamic_ncols=True)
+        self.bar = tqdm(
+            total=self.total_steps,
+            initial=self.step,
+            unit="step",
+            desc="training",
+            file=sys.stderr,
+            dynamic_ncols=True,
+        )
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         super().on_train_batch_end(batch, logs)
@@ -93,7 +99,9 @@ class ScalarLog(_Interval):
     `broken` is set when a value was NaN or infinite; training then stops before anything is saved.
     """
 
-    def __init__(self, *, every: int, log_file: Path, writer: tf.summary.SummaryWriter, batch_size: int) -> None:
+    def __init__(
+        self, *, every: int, log_file: Path, writer: tf.summary.SummaryWriter, batch_size: int
+    ) -> None:
         super().__init__(every)
         self.log_file = log_file
         self.writer = writer
@@ -114,7 +122,9 @@ class ScalarLog(_Interval):
         values["crops_per_sec"] = steps * self.batch_size / max(now - self._time, 1e-9)
         self._time, self._logged_step = now, self.step
         with open(self.log_file, "a") as log:
-            log.write(json.dumps({"step": self.step, "images_seen": self.step * self.batch_size} | values) + "\n")
+            log.write(
+                json.dumps({"step": self.step, "images_seen": self.step * self.batch_size} | values) + "\n"
+            )
         with self.writer.as_default(step=self.step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -145,18 +155,20 @@ class HealthAlarms:
             "nan": (
                 not all(math.isfinite(value) for value in values.values()),
                 "a loss is NaN or infinite. The last checkpoint is still good; lower the learning rates "
-                "(--set=train.generator_lr=...) or use --precision=float32, in a new --run_dir."),
+                "(--set=train.generator_lr=...) or use --precision=float32, in a new --run_dir.",
+            ),
             "collapse": (
                 step > self.GRACE_STEPS and values["effective_rank"] < 1.5,
                 f"D is collapsing: differences of its content vectors have effective rank "
                 f"{values['effective_rank']:.2f}, so it tells contents apart along one line only. "
-                "Raise losses.content_weight or losses.collapse_weight."),
+                "Raise losses.content_weight or losses.collapse_weight.",
+            ),
             "blind": (
-                step > self.GRACE_STEPS
-                and values["norm_ab"] - values["norm_b"] < 0.02 * self.margin,
+                step > self.GRACE_STEPS and values["norm_ab"] - values["norm_b"] < 0.02 * self.margin,
                 f"D no longer separates: ‖D(AB)‖ = {values['norm_ab']:.3f}, ‖D(B)‖ = "
                 f"{values['norm_b']:.3f}. G learns nothing about style; raise train.discriminator_lr or "
-                "lower losses.margin."),
+                "lower losses.margin.",
+            ),
         }
         new = [text for name, (sick, text) in signs.items() if sick and name not in self._ringing]
         self._ringing = {name for name, (sick, _) in signs.items() if sick}
@@ -173,8 +185,15 @@ class SampleGrid(_Interval):
         content, style: [n, h, w, 3] float32 in [-1, 1], h and w multiples of the tile.
     """
 
-    def __init__(self, *, every: int, folder: Path, writer: tf.summary.SummaryWriter,
-                 content: np.ndarray, style: np.ndarray) -> None:
+    def __init__(
+        self,
+        *,
+        every: int,
+        folder: Path,
+        writer: tf.summary.SummaryWriter,
+        content: np.ndarray,
+        style: np.ndarray,
+    ) -> None:
         super().__init__(every)
         self.folder = folder
         self.writer = writer
@@ -186,12 +205,19 @@ class SampleGrid(_Interval):
         tile = gan.config.combo.tile_px
         n, h, w, _ = self.content.shape
         # The same cut as Combo's, over more tiles.
-        tiles = (self.content.reshape(n, h // tile, tile, w // tile, tile, 3)
-                 .transpose(0, 1, 3, 2, 4, 5).reshape(-1, tile, tile, 3))
-        joined = np.concatenate([
-            gan.ema_generator(part, training=False).numpy() for part in np.array_split(tiles, n)])
-        joined = (joined.reshape(n, h // tile, w // tile, tile, tile, 3)
-                  .transpose(0, 1, 3, 2, 4, 5).reshape(n, h, w, 3))
+        tiles = (
+            self.content.reshape(n, h // tile, tile, w // tile, tile, 3)
+            .transpose(0, 1, 3, 2, 4, 5)
+            .reshape(-1, tile, tile, 3)
+        )
+        joined = np.concatenate(
+            [gan.ema_generator(part, training=False).numpy() for part in np.array_split(tiles, n)]
+        )
+        joined = (
+            joined.reshape(n, h // tile, w // tile, tile, tile, 3)
+            .transpose(0, 1, 3, 2, 4, 5)
+            .reshape(n, h, w, 3)
+        )
         whole = np.concatenate([gan.ema_generator(x[None], training=False).numpy() for x in self.content])
         columns = np.concatenate([self.content, joined, whole, self.style], axis=2)  # [n, h, 4w, 3]
         if not np.isfinite(columns).all():
@@ -227,8 +253,9 @@ class GracefulStop(keras.callbacks.Callback):
         self.signal_number: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._previous = {number: signal.signal(number, self._handle)
-                          for number in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {
+            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)
+        }
 
     def on_train_end(self, logs: Any = None) -> None:
         for number, handler in self._previous.items():

@@ -31,6 +31,8 @@ class RunFolderError(ValueError):
 class RunFolder:
     """Opens (making it where it is new) the folder of one training, and keeps other processes out of it.
 
+    A context manager: leaving it lets the next process in. So does the death of the process.
+
     Args:
         path: RUN_DIR.
         config: of the training that is to run.
@@ -53,11 +55,18 @@ class RunFolder:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._lock.close()
             raise RunFolderError(
                 f"--run_dir={self.path} is in use by another training: wait for it or name another folder"
             ) from error
         with whole_file(self.path / "config.json") as part:
             part.write_text(config_lib.to_json(config))
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.close()
 
     def checkpoints(self, gan: SiameseGAN) -> Checkpoints:
         return Checkpoints(self, gan)
@@ -79,7 +88,8 @@ def check_config(path: Path, config: Config) -> None:
         fields = ", ".join(f"{name} is {old}, asked for {new}" for name, (old, new) in changed.items())
         raise RunFolderError(
             f"--run_dir={path} was trained with another configuration ({fields}): "
-            "name a new --run_dir, or go back to the old settings")
+            "name a new --run_dir, or go back to the old settings"
+        )
 
 
 class Checkpoints:
@@ -98,7 +108,8 @@ class Checkpoints:
             step=gan.step,
         )
         self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(folder.checkpoint_dir), max_to_keep=2)
+            self._checkpoint, str(folder.checkpoint_dir), max_to_keep=2
+        )
 
     def save(self) -> None:
         """Writes a checkpoint; an interrupted write leaves the previous one in force."""

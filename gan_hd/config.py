@@ -114,7 +114,7 @@ class TrainConfig:
     batch_size: int = 8
     #: Adam, two time scales (TTUR).
     generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
+    discriminator_lr: float = 4e-4
     beta_1: float = 0.5
     beta_2: float = 0.999
     #: Random translation and cutout of D's inputs, the same for A and AB; 0 = off, else their reach as a
@@ -152,7 +152,14 @@ PRESETS: dict[str, Config] = {
     # The best recipe found so far; docs/experiments.md has the trials behind each number.
     "default": Config(
         content=DomainConfig(side="long", side_px=1536, scale_min=1.0, scale_max=3.0),
-        style=DomainConfig(side="long", side_px=1024, scale_min=1.0, scale_max=1.25),
+        style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2),
+        combo=ComboConfig(whole_share=0.5, random_phase=True),
+        losses=LossConfig(rotations=4),
+    ),
+    # The default recipe at the scales of the sample set.
+    "demo": Config(
+        content=DomainConfig(side="long", side_px=1024, scale_min=1.0, scale_max=2.0),
+        style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4),
     ),
@@ -231,34 +238,69 @@ def validate(config: Config) -> Config:
         _require(domain.side in SIDES, f"{name}.side", domain.side, f"one of {SIDES}")
         _require(domain.side_px >= 16, f"{name}.side_px", domain.side_px, ">= 16")
         scales = (domain.scale_min, domain.scale_max)
-        _require(0.5 <= scales[0] <= scales[1] <= 8, f"{name}.scale_min/scale_max", scales,
-                 "0.5 <= scale_min <= scale_max <= 8")
+        _require(
+            0.5 <= scales[0] <= scales[1] <= 8,
+            f"{name}.scale_min/scale_max",
+            scales,
+            "0.5 <= scale_min <= scale_max <= 8",
+        )
         _require(1 <= domain.candidates <= 32, f"{name}.candidates", domain.candidates, "1..32")
         _require(0 <= domain.flat_share <= 1, f"{name}.flat_share", domain.flat_share, "0..1")
-    _require(len(config.generator.widths) >= 1, "generator.widths", config.generator.widths,
-             "at least one width")
-    for name, widths in (("generator.widths", config.generator.widths),
-                         ("discriminator.widths", config.discriminator.widths)):
+    _require(
+        len(config.generator.widths) >= 1, "generator.widths", config.generator.widths, "at least one width"
+    )
+    for name, widths in (
+        ("generator.widths", config.generator.widths),
+        ("discriminator.widths", config.discriminator.widths),
+    ):
         _require(all(width >= 1 for width in widths), name, widths, "positive channel counts")
     _require(config.generator.blocks >= 0, "generator.blocks", config.generator.blocks, ">= 0")
-    _require(config.generator.head_width >= 1, "generator.head_width",
-             config.generator.head_width, ">= 1")
-    _require(config.discriminator.latent_size >= 1, "discriminator.latent_size",
-             config.discriminator.latent_size, ">= 1")
-    _require(config.discriminator.head in HEADS, "discriminator.head", config.discriminator.head,
-             f"one of {HEADS}")
-    _require(combo.tile_px >= stride and combo.tile_px % stride == 0, "combo.tile_px (--tile_px)",
-             combo.tile_px, f"a positive multiple of the generator's stride {stride}")
+    _require(config.generator.head_width >= 1, "generator.head_width", config.generator.head_width, ">= 1")
+    _require(
+        config.discriminator.latent_size >= 1,
+        "discriminator.latent_size",
+        config.discriminator.latent_size,
+        ">= 1",
+    )
+    _require(
+        config.discriminator.head in HEADS, "discriminator.head", config.discriminator.head, f"one of {HEADS}"
+    )
+    _require(
+        combo.tile_px >= stride and combo.tile_px % stride == 0,
+        "combo.tile_px (--tile_px)",
+        combo.tile_px,
+        f"a positive multiple of the generator's stride {stride}",
+    )
     _require(combo.rows >= 1 and combo.cols >= 1, "combo.rows/cols", (combo.rows, combo.cols), ">= 1")
-    _require(crop >= halvings, "discriminator.widths", config.discriminator.widths,
-             f"at most log2 of the crop side {crop} halvings")
+    _require(
+        crop >= halvings,
+        "discriminator.widths",
+        config.discriminator.widths,
+        f"at most log2 of the crop side {crop} halvings",
+    )
     _require(0 <= combo.whole_share <= 1, "combo.whole_share", combo.whole_share, "0..1")
-    _require(train.batch_size >= 2, "train.batch_size (--batch_size)", train.batch_size,
-             ">= 2: the content loss compares pairs of crops")
-    _require(1 <= losses.rotations < train.batch_size, "losses.rotations", losses.rotations,
-             f"1..batch_size-1 = {train.batch_size - 1}")
-    for name in ("margin", "content_weight", "travel_weight", "collapse_weight", "collapse_margin",
-                 "identity_weight", "r1_weight", "lecam_weight"):
+    _require(
+        train.batch_size >= 2,
+        "train.batch_size (--batch_size)",
+        train.batch_size,
+        ">= 2: the content loss compares pairs of crops",
+    )
+    _require(
+        1 <= losses.rotations < train.batch_size,
+        "losses.rotations",
+        losses.rotations,
+        f"1..batch_size-1 = {train.batch_size - 1}",
+    )
+    for name in (
+        "margin",
+        "content_weight",
+        "travel_weight",
+        "collapse_weight",
+        "collapse_margin",
+        "identity_weight",
+        "r1_weight",
+        "lecam_weight",
+    ):
         _require(getattr(losses, name) >= 0, f"losses.{name}", getattr(losses, name), ">= 0")
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")

@@ -59,8 +59,7 @@ def export_generator(
         "radius_px": generator.radius_px,
         "step": step,
         "description": description,
-        "versions": {
-            "gan_hd": gan_hd.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
+        "versions": {"gan_hd": gan_hd.__version__, "tensorflow": tf.__version__, "keras": keras.__version__},
         "config": dataclasses.asdict(config),
     }
     output.parent.mkdir(parents=True, exist_ok=True)

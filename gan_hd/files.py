@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: What a folder is searched for. A file named on its own is tried whatever its name.
-EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .png .webp .bmp .tif .tiff .gif .heic .heif .avif .ppm".split()
-)
+EXTENSIONS = frozenset(".jpg .jpeg .jpe .png .webp .bmp .tif .tiff .gif .heic .heif .avif .ppm".split())
 #: Suffixes that pictures are written with; an input of another kind becomes a PNG.
 WRITABLE = frozenset(".jpg .jpeg .jpe .png .webp .tif .tiff .bmp".split())
 
@@ -96,11 +94,20 @@ def plan_outputs(
         if folder.resolve() != root.resolve():
             inputs = [path for path in inputs if not path.resolve().is_relative_to(folder.resolve())]
         jobs = [(path, folder / path.relative_to(root)) for path in inputs]
-        jobs = [(path, target if target.suffix.lower() in WRITABLE else target.with_suffix(".png"))
-                for path, target in jobs]
+        jobs = [
+            (path, target if target.suffix.lower() in WRITABLE else target.with_suffix(".png"))
+            for path, target in jobs
+        ]
         taken = Counter(target for _, target in jobs)
-        jobs = [(path, target if taken[target] == 1 or path.name == target.name
-                 else target.with_name(f"{path.name}.png")) for path, target in jobs]
+        jobs = [
+            (
+                path,
+                target
+                if taken[target] == 1 or path.name == target.name
+                else target.with_name(f"{path.name}.png"),
+            )
+            for path, target in jobs
+        ]
     for path, target in jobs:
         if target.exists() and path.exists() and target.samefile(path):
             raise ValueError(f"--output would replace the input {path}: name another folder or file")

@@ -24,8 +24,22 @@ from gan_hd.models.generator import Generator
 
 #: Every value that train_step reports, in the order of the logs.
 METRICS = (
-    "d_loss", "g_loss", "d1_style", "d2_margin", "d3_content", "g1_realism", "g2_content", "travel",
-    "anti_collapse", "identity", "r1", "lecam", "norm_b", "norm_ab", "effective_rank", "shift",
+    "d_loss",
+    "g_loss",
+    "d1_style",
+    "d2_margin",
+    "d3_content",
+    "g1_realism",
+    "g2_content",
+    "travel",
+    "anti_collapse",
+    "identity",
+    "r1",
+    "lecam",
+    "norm_b",
+    "norm_ab",
+    "effective_rank",
+    "shift",
 )
 
 
@@ -57,8 +71,9 @@ class SiameseGAN(keras.Model):
         self.combo = Combo(self.generator, combo.tile_px, rows=combo.rows, cols=combo.cols, dtype="float32")
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         # LeCam's running means of ‖D(B)‖ and ‖D(AB)‖.
-        self.norm_means = tf.Variable([0.0, 0.0], trainable=False, name="norm_means",
-                                      aggregation=tf.VariableAggregation.MEAN)
+        self.norm_means = tf.Variable(
+            [0.0, 0.0], trainable=False, name="norm_means", aggregation=tf.VariableAggregation.MEAN
+        )
         self.means = {name: keras.metrics.Mean(name=name) for name in METRICS}
         self.built = True
 
@@ -72,7 +87,8 @@ class SiameseGAN(keras.Model):
 
         def adam(learning_rate: float, name: str, variables: list) -> keras.optimizers.Optimizer:
             optimizer: Any = keras.optimizers.Adam(
-                learning_rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name)
+                learning_rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name
+            )
             if self.dtype_policy.compute_dtype == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
             optimizer.build(variables)  # inside the strategy's scope, before the first step
@@ -156,11 +172,13 @@ class SiameseGAN(keras.Model):
             "g2_content": content,
             "travel": losses.travel(delta_a, delta_ab) if c.travel_weight else zero,
             "anti_collapse": losses.anti_collapse(delta_a, margin=c.collapse_margin)
-            if c.collapse_weight else zero,
+            if c.collapse_weight
+            else zero,
             "identity": zero,
             "r1": zero,
             "lecam": losses.lecam(z_b, z_ab, mean_b=self.norm_means[0], mean_ab=self.norm_means[1])
-            if c.lecam_weight else zero,
+            if c.lecam_weight
+            else zero,
         }
 
     def total_losses(self, terms: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -168,12 +186,18 @@ class SiameseGAN(keras.Model):
         c = self.config.losses
         shared = c.travel_weight * terms["travel"]
         d_loss = (
-            terms["d1_style"] + terms["d2_margin"] + c.content_weight * terms["d3_content"] + shared
-            + c.collapse_weight * terms["anti_collapse"] + c.r1_weight * terms["r1"]
+            terms["d1_style"]
+            + terms["d2_margin"]
+            + c.content_weight * terms["d3_content"]
+            + shared
+            + c.collapse_weight * terms["anti_collapse"]
+            + c.r1_weight * terms["r1"]
             + c.lecam_weight * terms["lecam"]
         )
         g_loss = (
-            terms["g1_realism"] + c.content_weight * terms["g2_content"] + shared
+            terms["g1_realism"]
+            + c.content_weight * terms["g2_content"]
+            + shared
             + c.identity_weight * terms["identity"]
         )
         return d_loss, g_loss
@@ -231,7 +255,8 @@ class SiameseGAN(keras.Model):
     def _uniform(self, shape: list[int], *, stream: int) -> tf.Tensor:
         """Uniform in [0, 1), a function of (seed, step, stream)."""
         seed = tf.random.experimental.stateless_fold_in(
-            tf.stack([tf.constant(self.config.train.seed, tf.int64), tf.identity(self.step)]), stream)
+            tf.stack([tf.constant(self.config.train.seed, tf.int64), tf.identity(self.step)]), stream
+        )
         return tf.random.stateless_uniform(shape, seed)
 
     def _update_averages(self, z_b: tf.Tensor, z_ab: tf.Tensor) -> None:

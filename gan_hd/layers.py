@@ -82,8 +82,7 @@ class Conv(SpectralMixin):
         if padding not in PADDINGS:
             raise ValueError(f"padding must be one of {PADDINGS}. Received: {padding!r}")
         if (kernel_size - stride) % 2:
-            raise ValueError(
-                f"kernel_size - stride must be even. Received: {kernel_size} and {stride}")
+            raise ValueError(f"kernel_size - stride must be even. Received: {kernel_size} and {stride}")
         self.filters = filters
         self.kernel_size = kernel_size
         self.stride = stride

@@ -79,9 +79,7 @@ def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
 
 def lecam(z_b: tf.Tensor, z_ab: tf.Tensor, *, mean_b: tf.Tensor, mean_ab: tf.Tensor) -> tf.Tensor:
     """(‖D(B)‖ − α_AB)² + (‖D(AB)‖ − α_B)², α the running means of the *other* side's norms."""
-    return tf.reduce_mean(tf.square(norm(z_b) - mean_ab)) + tf.reduce_mean(
-        tf.square(norm(z_ab) - mean_b)
-    )
+    return tf.reduce_mean(tf.square(norm(z_b) - mean_ab)) + tf.reduce_mean(tf.square(norm(z_ab) - mean_b))
 
 
 def effective_rank(delta: tf.Tensor) -> tf.Tensor:

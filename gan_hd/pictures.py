@@ -89,8 +89,9 @@ def _open_with_pillow(path: str | os.PathLike) -> pyvips.Image:
 def _thumbnail(path: str | os.PathLike, width: int, height: int) -> pyvips.Image:
     """The upright picture at exactly width×height px."""
     try:  # from the file: JPEG and WebP shrink while they decode
-        return pyvips.Image.thumbnail(os.fspath(path), width, height=height, size="force",
-                                      fail_on="truncated")
+        return pyvips.Image.thumbnail(
+            os.fspath(path), width, height=height, size="force", fail_on="truncated"
+        )
     except pyvips.Error:
         return _to_srgb(_open_with_pillow(path)).thumbnail_image(width, height=height, size="force")
 

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from gan_hd import files, pictures
+from gan_hd import files, pictures, pixels
 from gan_hd.config import Config, DomainConfig
 
 _ALIGN = 64  # bytes; slices of a tensor that start and end on this boundary share its memory
@@ -94,8 +94,14 @@ def load_domain(
     chunks: list[np.ndarray] = []
     used, enlarged, skipped = 0, 0, {}
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        bar = tqdm(workers.map(read, paths), total=len(paths), desc=f"reading {name}", unit="picture",
-                   disable=not progress, file=sys.stderr)
+        bar = tqdm(
+            workers.map(read, paths),
+            total=len(paths),
+            desc=f"reading {name}",
+            unit="picture",
+            disable=not progress,
+            file=sys.stderr,
+        )
         for path, picture in zip(paths, bar, strict=True):
             if isinstance(picture, str):
                 skipped[str(path)] = picture
@@ -116,17 +122,25 @@ def load_domain(
     if not kept:
         first = next(iter(skipped.values()))
         raise EmptyDomainError(
-            f"--{name}_dir: none of the {len(paths)} files in {source} can be read (the first: {first}).{hint}")
+            f"--{name}_dir: none of the {len(paths)} files in {source} can be read (the first: {first}).{hint}"
+        )
     streamed = sum(offset < 0 for offset in offsets)
     logging.info(
-        "%s: %d pictures from %s, %d skipped, %.0f MiB cached%s%s", name, len(kept), source, len(skipped),
-        used / 2**20, f", {streamed} read anew for each crop (see --cache_gib)" if streamed else "",
-        f", {enlarged} no larger than a crop" if enlarged else "")
+        "%s: %d pictures from %s, %d skipped, %.0f MiB cached%s%s",
+        name,
+        len(kept),
+        source,
+        len(skipped),
+        used / 2**20,
+        f", {streamed} read anew for each crop (see --cache_gib)" if streamed else "",
+        f", {enlarged} no larger than a crop" if enlarged else "",
+    )
     pool = np.concatenate(chunks) if chunks else np.zeros(_ALIGN, np.uint8)
     heights, widths = np.array(sizes, np.int64).T
     with tf.device("CPU"):
-        return Domain(name, config, kept, heights, widths, np.array(offsets, np.int64),
-                      tf.constant(pool), skipped)
+        return Domain(
+            name, config, kept, heights, widths, np.array(offsets, np.int64), tf.constant(pool), skipped
+        )
 
 
 def _read_at(path: str, config: DomainConfig, min_side_px: int) -> np.ndarray:
@@ -181,13 +195,15 @@ def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], s
     # Each pass over the pictures visits every one once, in an order of its own.
     epoch, place = index // count, index % count
     choice = tf.random.experimental.index_shuffle(
-        place, tf.stack([tf.constant(seed, tf.int64), epoch]), tf.constant(count - 1, tf.int64))
+        place, tf.stack([tf.constant(seed, tf.int64), epoch]), tf.constant(count - 1, tf.int64)
+    )
     height, width = tf.constant(domain.heights)[choice], tf.constant(domain.widths)[choice]
     picture = _picture(domain, choice, height, width, min(crop_px))  # [height, pitch] uint8
 
     # One draw per choice: scale, flat or not, flip, and a position per candidate.
     draws = tf.random.stateless_uniform(
-        [3 + 2 * config.candidates], tf.stack([tf.constant(seed, tf.int64), index]))
+        [3 + 2 * config.candidates], tf.stack([tf.constant(seed, tf.int64), index])
+    )
     window_h, window_w = _window(config, draws[0], height, width, crop_px)
 
     best, best_score = None, None
@@ -212,7 +228,7 @@ def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], s
     )
     if config.flip:
         crop = tf.cond(draws[2] < 0.5, lambda: tf.reverse(crop, [1]), lambda: crop)
-    return tf.ensure_shape(tf.clip_by_value(crop / 127.5 - 1.0, -1.0, 1.0), [*crop_px, 3])
+    return tf.ensure_shape(tf.clip_by_value(pixels.tensor_to_float(crop), -1.0, 1.0), [*crop_px, 3])
 
 
 def structure(window: tf.Tensor) -> tf.Tensor:
@@ -268,7 +284,9 @@ def _position(draw: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
 
 def fixed_crops(domain: Domain, *, crop_px: tuple[int, int], count: int, seed: int) -> np.ndarray:
     """`count` crops that never change, for sample grids: [count, h, w, 3] float32 in [-1, 1]."""
-    return np.stack([
-        random_crop(domain, tf.constant(index), crop_px=crop_px, seed=seed).numpy()
-        for index in range(count)
-    ])
+    return np.stack(
+        [
+            random_crop(domain, tf.constant(index), crop_px=crop_px, seed=seed).numpy()
+            for index in range(count)
+        ]
+    )

@@ -34,7 +34,7 @@ def to_integer(values: np.ndarray, dtype: Any = np.uint8) -> np.ndarray:
 
 
 def tensor_to_float(pixels: tf.Tensor) -> tf.Tensor:
-    """:func:`to_float` for a uint8 tensor inside a graph: float32 in [-1, 1]."""
+    """:func:`to_float` inside a graph: a tensor of 0..255, of any dtype -> float32 in [-1, 1]."""
     return tf.cast(pixels, tf.float32) / 127.5 - 1.0
 
 

@@ -65,7 +65,12 @@ def halo_px(*, radius_px: int, stride_px: int) -> int:
 
 
 def plan_exact(
-    height: int, width: int, *, tile_px: int, radius_px: int, stride_px: int,
+    height: int,
+    width: int,
+    *,
+    tile_px: int,
+    radius_px: int,
+    stride_px: int,
     origin: tuple[int, int] = (0, 0),
 ) -> Plan:
     """Tiles of tile_px with a true halo.
@@ -83,9 +88,17 @@ def plan_exact(
     halo = halo_px(radius_px=radius_px, stride_px=stride_px)
     _check(height, width, tile_px, origin, stride_px)
     tile_h, tile_w = (min(_ceil(tile_px, stride_px), _ceil(side, stride_px)) for side in (height, width))
-    return Plan(height, width, tile_h + 2 * halo, tile_w + 2 * halo, tuple(
-        Tile(y - halo, x - halo, *_clipped(y, x, tile_h, tile_w, height, width))
-        for y in _starts(height, tile_h, origin[0]) for x in _starts(width, tile_w, origin[1])))
+    return Plan(
+        height,
+        width,
+        tile_h + 2 * halo,
+        tile_w + 2 * halo,
+        tuple(
+            Tile(y - halo, x - halo, *_clipped(y, x, tile_h, tile_w, height, width))
+            for y in _starts(height, tile_h, origin[0])
+            for x in _starts(width, tile_w, origin[1])
+        ),
+    )
 
 
 def plan_grid(
@@ -95,13 +108,26 @@ def plan_grid(
     _check(height, width, tile_px, origin, stride_px)
     if tile_px % stride_px:
         raise ValueError(f"in grid mode tile_px must be a multiple of {stride_px}. Received: {tile_px}")
-    return Plan(height, width, tile_px, tile_px, tuple(
-        Tile(y, x, *_clipped(y, x, tile_px, tile_px, height, width))
-        for y in _starts(height, tile_px, origin[0]) for x in _starts(width, tile_px, origin[1])))
+    return Plan(
+        height,
+        width,
+        tile_px,
+        tile_px,
+        tuple(
+            Tile(y, x, *_clipped(y, x, tile_px, tile_px, height, width))
+            for y in _starts(height, tile_px, origin[0])
+            for x in _starts(width, tile_px, origin[1])
+        ),
+    )
 
 
 def plan_blend(
-    height: int, width: int, *, tile_px: int, overlap_px: int, stride_px: int = 1,
+    height: int,
+    width: int,
+    *,
+    tile_px: int,
+    overlap_px: int,
+    stride_px: int = 1,
     origin: tuple[int, int] = (0, 0),
 ) -> Plan:
     """Tiles of tile_px that overlap by overlap_px; see :func:`blend_weights`.
@@ -112,14 +138,30 @@ def plan_blend(
     _check(height, width, tile_px, origin, stride_px)
     tile_px, overlap_px = _ceil(tile_px, stride_px), _ceil(overlap_px, stride_px)
     if not 0 < 2 * overlap_px <= tile_px:
-        raise ValueError(f"the overlap must be between 1 and half a tile, {tile_px // 2} px. Received: {overlap_px}")
+        raise ValueError(
+            f"the overlap must be between 1 and half a tile, {tile_px // 2} px. Received: {overlap_px}"
+        )
     step = tile_px - overlap_px
     # The first tile begins one overlap before the picture, so every pixel lies under a full set of weights.
-    ys, xs = (_starts(side + overlap_px, step, first) for side, first in ((height, origin[0]), (width, origin[1])))
-    return Plan(height, width, tile_px, tile_px, tuple(
-        Tile(y - overlap_px, x - overlap_px,
-             *_clipped(y - overlap_px, x - overlap_px, tile_px, tile_px, height, width))
-        for y in ys for x in xs), overlap_px)
+    ys, xs = (
+        _starts(side + overlap_px, step, first) for side, first in ((height, origin[0]), (width, origin[1]))
+    )
+    return Plan(
+        height,
+        width,
+        tile_px,
+        tile_px,
+        tuple(
+            Tile(
+                y - overlap_px,
+                x - overlap_px,
+                *_clipped(y - overlap_px, x - overlap_px, tile_px, tile_px, height, width),
+            )
+            for y in ys
+            for x in xs
+        ),
+        overlap_px,
+    )
 
 
 def blend_weights(plan: Plan) -> np.ndarray:
@@ -176,8 +218,9 @@ def run_plan(
     weights = blend_weights(plan) if blended else None
     result = np.zeros(picture.shape, np.float32) if blended else None
     for tiles in _batches(plan.tiles, batch):
-        windows = np.stack([
-            to_float(read_window(picture, t.read_y, t.read_x, plan.window_h, plan.window_w)) for t in tiles])
+        windows = np.stack(
+            [to_float(read_window(picture, t.read_y, t.read_x, plan.window_h, plan.window_w)) for t in tiles]
+        )
         filled = np.concatenate([windows, np.repeat(windows[-1:], batch - len(tiles), axis=0)])
         outputs = predict(filled)
         if outputs.shape != filled.shape:

@@ -20,6 +20,10 @@ from gan_hd.gan import SiameseGAN
 _GRID_ROWS = 5
 
 
+class TrainingError(RuntimeError):
+    """TensorFlow gave up in the middle (out of memory, disk full, a picture that went away); one line."""
+
+
 @dataclass(frozen=True)
 class Intervals:
     """Steps between lines in the log, sample grids and checkpoints."""
@@ -76,6 +80,7 @@ def train(
 
     Raises:
         EmptyDomainError, RunFolderError, ValueError: what was given cannot be trained on; one line.
+        TrainingError: training broke off; the run folder resumes at its last checkpoint.
     """
     batch_size = config.train.batch_size
     policy = runtime.choose_precision(precision)
@@ -84,21 +89,59 @@ def train(
     if batch_size % replicas or batch_size // replicas <= config.losses.rotations:
         raise ValueError(
             f"--batch_size must be a multiple of the {replicas} replica(s) and give each more than "
-            f"losses.rotations = {config.losses.rotations} crops. Received: {batch_size}")
+            f"losses.rotations = {config.losses.rotations} crops. Received: {batch_size}"
+        )
     if jit_compile and config.combo.random_phase:
         raise ValueError("--jit_compile needs static shapes: add --set=combo.random_phase=false")
 
     # === Data ===
     domains = {}
     for name, source, domain_config in (
-        ("content", content_dir, config.content), ("style", style_dir, config.style),
+        ("content", content_dir, config.content),
+        ("style", style_dir, config.style),
     ):
         domains[name] = pipeline.load_domain(
-            source, domain_config, name=name, min_side_px=max(config.crop_px),
-            memory_bytes=int(cache_gib * 2**30 / 2), hint=hint)
+            source,
+            domain_config,
+            name=name,
+            min_side_px=max(config.crop_px),
+            memory_bytes=int(cache_gib * 2**30 / 2),
+            hint=hint,
+        )
 
-    # === Run folder and model ===
-    folder = RunFolder(run_dir, config)
+    with RunFolder(run_dir, config) as folder:
+        try:
+            return _train_in(
+                folder,
+                config,
+                domains,
+                distribution,
+                policy,
+                steps=steps,
+                intervals=intervals,
+                jit_compile=jit_compile,
+            )
+        except tf.errors.OpError as error:
+            reason = next(iter(error.message.splitlines()), type(error).__name__)
+            raise TrainingError(
+                f"training broke off: {reason[:500]} (the same command resumes at the last checkpoint)"
+            ) from error
+
+
+def _train_in(
+    folder: RunFolder,
+    config: Config,
+    domains: dict[str, pipeline.Domain],
+    distribution: tf.distribute.Strategy,
+    policy: str,
+    *,
+    steps: int,
+    intervals: Intervals,
+    jit_compile: bool,
+) -> Outcome:
+    batch_size = config.train.batch_size
+
+    # === Model, as the run folder knows it ===
     with distribution.scope():
         gan = SiameseGAN(config, dtype=policy)
         gan.compile(jit_compile=jit_compile)
@@ -106,35 +149,57 @@ def train(
     first_step = checkpoints.restore()
     logging.info(
         "%s, precision %s, strategy %s x%d, XLA %s; G %.2f M weights, receptive-field radius %d px; D %.2f M",
-        runtime.describe_devices(), policy, type(distribution).__name__, replicas,
-        "on" if jit_compile else "off", gan.generator.count_params() / 1e6, gan.generator.radius_px,
-        gan.discriminator.count_params() / 1e6)
-    logging.info("%s at step %d of %d in %s", "resuming" if first_step else "starting", first_step, steps,
-                 folder.path)
+        runtime.describe_devices(),
+        policy,
+        type(distribution).__name__,
+        distribution.num_replicas_in_sync,
+        "on" if jit_compile else "off",
+        gan.generator.count_params() / 1e6,
+        gan.generator.radius_px,
+        gan.discriminator.count_params() / 1e6,
+    )
+    logging.info(
+        "%s at step %d of %d in %s", "resuming" if first_step else "starting", first_step, steps, folder.path
+    )
     skipped = domains["content"].skipped | domains["style"].skipped
 
     # === Training ===
     signal_number, broken, step = None, False, first_step
     if first_step < steps:
         writer = tf.summary.create_file_writer(str(folder.logs_dir))
-        sample_px = tuple(2 * side for side in config.crop_px)
-        scalars = callbacks.ScalarLog(every=intervals.log, log_file=folder.log_file, writer=writer,
-                                      batch_size=batch_size)
+        sample_px = (2 * config.crop_px[0], 2 * config.crop_px[1])
+        scalars = callbacks.ScalarLog(
+            every=intervals.log, log_file=folder.log_file, writer=writer, batch_size=batch_size
+        )
         stop = callbacks.GracefulStop()
         watchers = [
             callbacks.Progress(total_steps=steps, batch_size=batch_size, every=10),
             scalars,
             callbacks.SampleGrid(
-                every=intervals.sample, folder=folder.samples_dir, writer=writer,
-                content=pipeline.fixed_crops(domains["content"], crop_px=sample_px, count=_GRID_ROWS, seed=-1),
-                style=pipeline.fixed_crops(domains["style"], crop_px=sample_px, count=_GRID_ROWS, seed=-2)),
-            callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints,
-                            is_broken=lambda: scalars.broken),
+                every=intervals.sample,
+                folder=folder.samples_dir,
+                writer=writer,
+                content=pipeline.fixed_crops(
+                    domains["content"], crop_px=sample_px, count=_GRID_ROWS, seed=-1
+                ),
+                style=pipeline.fixed_crops(domains["style"], crop_px=sample_px, count=_GRID_ROWS, seed=-2),
+            ),
+            callbacks.Saver(
+                every=intervals.checkpoint, checkpoints=checkpoints, is_broken=lambda: scalars.broken
+            ),
             stop,
         ]
         batches = pipeline.training_batches(
-            domains["content"], domains["style"], config, start_sample=first_step * batch_size)
-        gan.fit(batches, steps_per_epoch=steps - first_step, epochs=1, verbose=0, callbacks=watchers)
+            domains["content"], domains["style"], config, start_sample=first_step * batch_size
+        )
+        gan.fit(
+            batches,
+            steps_per_epoch=steps - first_step,
+            epochs=1,
+            shuffle=False,
+            verbose=0,
+            callbacks=watchers,
+        )
         writer.close()
         signal_number, broken, step = stop.signal_number, scalars.broken, int(gan.step.numpy())
 
@@ -142,6 +207,10 @@ def train(
     saved_model = None
     if step >= steps and not broken:
         saved_model = export_generator(
-            gan.ema_generator, folder.saved_model_dir, config=config, step=step,
-            description=f"trained on {len(domains['content'])} content and {len(domains['style'])} style pictures")
+            gan.ema_generator,
+            folder.saved_model_dir,
+            config=config,
+            step=step,
+            description=f"trained on {len(domains['content'])} content and {len(domains['style'])} style pictures",
+        )
     return Outcome(step, skipped, signal_number, broken, saved_model)

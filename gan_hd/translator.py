@@ -39,8 +39,10 @@ def find_model(model: str | os.PathLike | None) -> Path:
     if model is None:
         raise ModelError("this version ships no trained model: train one and name it with --model=RUN_DIR")
     if (path / "ckpt").is_dir():
-        raise ModelError(f"--model={path}: this training has not finished, so there is no saved_model in it yet; "
-                         "run its train.py command again")
+        raise ModelError(
+            f"--model={path}: this training has not finished, so there is no saved_model in it yet; "
+            "run its train.py command again"
+        )
     raise ModelError(f"--model={path}: expected a run folder or a SavedModel with metadata.json there")
 
 
@@ -65,11 +67,26 @@ class Translator:
         self._signature = self._loaded.signatures[name]
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
-        """float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same shape."""
-        return self._signature(pixels=tf.constant(windows, tf.float32))["pixels"].numpy()
+        """float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same shape.
+
+        Raises:
+            MemoryError: the device has too little memory for these windows.
+        """
+        try:
+            return self._signature(pixels=tf.constant(windows, tf.float32))["pixels"].numpy()
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(
+                f"not enough memory for windows of {windows.shape[2]}x{windows.shape[1]} px: "
+                "use a smaller --tile_px"
+            ) from error
 
     def plan(
-        self, height: int, width: int, *, mode: str = "exact", tile_px: int | None = None,
+        self,
+        height: int,
+        width: int,
+        *,
+        mode: str = "exact",
+        tile_px: int | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> tiling.Plan:
         """The plan for a picture of height×width px.
@@ -84,15 +101,28 @@ class Translator:
         """
         radius, stride = self.metadata["radius_px"], self.metadata["stride_px"]
         if mode == "exact":
-            return tiling.plan_exact(height, width, tile_px=tile_px or _TILE_PX["exact"], radius_px=radius,
-                                     stride_px=stride, origin=origin)
+            return tiling.plan_exact(
+                height,
+                width,
+                tile_px=tile_px or _TILE_PX["exact"],
+                radius_px=radius,
+                stride_px=stride,
+                origin=origin,
+            )
         if mode == "grid":
-            return tiling.plan_grid(height, width, tile_px=tile_px or self.metadata["tile_px"],
-                                    stride_px=stride, origin=origin)
+            return tiling.plan_grid(
+                height, width, tile_px=tile_px or self.metadata["tile_px"], stride_px=stride, origin=origin
+            )
         if mode == "blend":
             side = tile_px or _TILE_PX["blend"]
-            return tiling.plan_blend(height, width, tile_px=side, overlap_px=max(stride, side // 4 // stride * stride),
-                                     stride_px=stride, origin=origin)
+            return tiling.plan_blend(
+                height,
+                width,
+                tile_px=side,
+                overlap_px=max(stride, side // 4 // stride * stride),
+                stride_px=stride,
+                origin=origin,
+            )
         raise ValueError(f"mode must be one of {', '.join(tiling.MODES)}. Received: {mode}")
 
     def translate(
@@ -127,8 +157,15 @@ class Translator:
 
         # Bare tiles are small: a batch of them is worth one large window.
         batch = 32 if mode == "grid" and len(plan.tiles) > 1 else 1
-        return tiling.run_plan(picture, plan, predict if strength < 1 else self.predict,
-                               to_float=pixels.to_float, from_float=pixels.to_integer, batch=batch, done=done)
+        return tiling.run_plan(
+            picture,
+            plan,
+            predict if strength < 1 else self.predict,
+            to_float=pixels.to_float,
+            from_float=pixels.to_integer,
+            batch=batch,
+            done=done,
+        )
 
     def translate_whole(self, picture: np.ndarray) -> np.ndarray:
         """Translates without tiles, what `exact` mode must equal: for tests and measurements.
@@ -136,4 +173,6 @@ class Translator:
         The picture is reflected around by the halo, translated in one piece and cut back.
         """
         plan = self.plan(*picture.shape[:2], tile_px=max(picture.shape[:2]))
-        return tiling.run_plan(picture, plan, self.predict, to_float=pixels.to_float, from_float=pixels.to_integer)
+        return tiling.run_plan(
+            picture, plan, self.predict, to_float=pixels.to_float, from_float=pixels.to_integer
+        )

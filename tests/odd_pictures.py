@@ -32,7 +32,7 @@ def make(folder: Path) -> tuple[dict[str, tuple[int, int]], set[str]]:
     save("palette.png", palette)
     save("palette-alpha.png", palette, transparency=3)
     save("one-bit.png", rgb.convert("1"))
-    depth = (np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
+    depth = np.asarray(rgb.convert("L")).astype(np.uint16) * 257
     save("sixteen-bit-grey.png", PIL.Image.fromarray(depth))
     _sixteen_bit_rgb(folder / "sixteen-bit.png", rgb)
     _sixteen_bit_rgb(folder / "sixteen-bit.tif", rgb)

@@ -21,7 +21,9 @@ def test_split_and_join_are_exact_inverses(rows, cols, side):
     x = np.random.default_rng(0).normal(size=(3, rows * side, cols * side, 3)).astype(np.float32)
     tiles = split_tiles(x, side)
     assert tiles.shape == (3 * rows * cols, side, side, 3)
-    np.testing.assert_array_equal(tiles[1], x[0, :side, side:2 * side] if cols > 1 else x[0, side:2 * side])
+    np.testing.assert_array_equal(
+        tiles[1], x[0, :side, side : 2 * side] if cols > 1 else x[0, side : 2 * side]
+    )
     np.testing.assert_array_equal(join_tiles(tiles, rows=rows, cols=cols), x)
 
 

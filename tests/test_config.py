@@ -27,7 +27,11 @@ def test_overrides_change_named_fields_only():
     assert config.losses.margin == 3.0 and isinstance(config.losses.margin, float)
     assert config.content.side == "short" and config.generator.widths == (16, 32)
     assert set(config_lib.differences(PRESETS["default"], config)) == {
-        "losses.margin", "content.side", "generator.widths", "content.flip"}
+        "losses.margin",
+        "content.side",
+        "generator.widths",
+        "content.flip",
+    }
 
 
 @pytest.mark.parametrize(

@@ -55,8 +55,9 @@ def test_globs_keep_names_below_their_fixed_part(tree, tmp_path):
     assert jobs[0][1] == tmp_path / "out" / "sub" / "ä ö.webp"
 
 
-@pytest.mark.parametrize(("output", "expected"), [
-    (None, "b_painted.jpg"), ("other.png", "other.png"), ("folder", "folder/b.jpg")])
+@pytest.mark.parametrize(
+    ("output", "expected"), [(None, "b_painted.jpg"), ("other.png", "other.png"), ("folder", "folder/b.jpg")]
+)
 def test_single_files(tree, output, expected):
     source = tree / "b.jpg"
     (job,) = files.plan_outputs([source], source, output and tree / output)

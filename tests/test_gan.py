@@ -39,13 +39,17 @@ def test_the_articles_step_is_what_the_equations_say():
         z_a, z_b = latent(a), latent(b)
         z_ab = latent(tf.stop_gradient(twin.combo(a)))
         content = losses.content_cosine(losses.pair_differences(z_a), losses.pair_differences(z_ab))
-        d_loss = (losses.style_realism(z_b) + losses.translation_margin(z_ab, margin=c.margin)
-                  + c.content_weight * content)
+        d_loss = (
+            losses.style_realism(z_b)
+            + losses.translation_margin(z_ab, margin=c.margin)
+            + c.content_weight * content
+        )
     d_gradients = tape.gradient(d_loss, twin.discriminator.trainable_variables)
     with tf.GradientTape() as tape:
         z_ab = latent(twin.combo(a))
         content = losses.content_cosine(
-            losses.pair_differences(tf.stop_gradient(latent(a))), losses.pair_differences(z_ab))
+            losses.pair_differences(tf.stop_gradient(latent(a))), losses.pair_differences(z_ab)
+        )
         g_loss = losses.translation_realism(z_ab) + c.content_weight * content
     g_gradients = tape.gradient(g_loss, twin.generator.trainable_variables)
     twin.d_optimizer.apply(d_gradients, twin.discriminator.trainable_variables)
@@ -55,16 +59,20 @@ def test_the_articles_step_is_what_the_equations_say():
     assert logs["g_loss"] == pytest.approx(float(g_loss), rel=1e-5)
     for ours, theirs in ((gan.generator, twin.generator), (gan.discriminator, twin.discriminator)):
         for x, y in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-            np.testing.assert_allclose(x, y, atol=2e-6)
+            # Adam's first step is ±the learning rate: a wrong sign would show as 4e-4.
+            np.testing.assert_allclose(x, y, atol=3e-5)
 
 
-@pytest.mark.parametrize(("override", "term"), [
-    ("losses.travel_weight=1", "travel"),
-    ("losses.collapse_weight=1", "anti_collapse"),
-    ("losses.identity_weight=1", "identity"),
-    ("losses.r1_weight=1", "r1"),
-    ("losses.lecam_weight=1", "lecam"),
-])
+@pytest.mark.parametrize(
+    ("override", "term"),
+    [
+        ("losses.travel_weight=1", "travel"),
+        ("losses.collapse_weight=1", "anti_collapse"),
+        ("losses.identity_weight=1", "identity"),
+        ("losses.r1_weight=1", "r1"),
+        ("losses.lecam_weight=1", "lecam"),
+    ],
+)
 def test_optional_terms_are_logged_and_change_the_step(override, term):
     extra = ["losses.collapse_margin=50"] if term == "anti_collapse" else []
     without, with_term = _gan(*extra), _gan(override, *extra)
@@ -74,19 +82,33 @@ def test_optional_terms_are_logged_and_change_the_step(override, term):
     total = "g_loss" if term == "identity" else "d_loss"
     assert logs[total] == pytest.approx(plain[total] + logs[term], rel=1e-4)
     network = "generator" if term in ("identity", "travel") else "discriminator"
-    assert any(not np.array_equal(x, y) for x, y in zip(
-        getattr(without, network).get_weights(), getattr(with_term, network).get_weights(), strict=True))
+    assert any(
+        not np.array_equal(x, y)
+        for x, y in zip(
+            getattr(without, network).get_weights(), getattr(with_term, network).get_weights(), strict=True
+        )
+    )
 
 
-@pytest.mark.parametrize("override", [
-    "combo.whole_share=1.0", "combo.whole_share=0.0", "combo.random_phase=false", "losses.rotations=3",
-    "train.augment=0.25", "discriminator.spectral_norm=true", "discriminator.head=plain", "combo.cols=3"])
+@pytest.mark.parametrize(
+    "override",
+    [
+        "combo.whole_share=1.0",
+        "combo.whole_share=0.0",
+        "combo.random_phase=false",
+        "losses.rotations=3",
+        "train.augment=0.25",
+        "discriminator.spectral_norm=true",
+        "discriminator.head=plain",
+        "combo.cols=3",
+    ],
+)
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_each_option_trains_finitely(override, dtype):
     gan = _gan(override, dtype=dtype)
     before = [gan.generator.get_weights(), gan.discriminator.get_weights()]
-    logs = _step(gan, tuple(x[:, :, :gan.config.crop_px[1]] for x in _batch(side=48)[:2]) if "cols" not in override
-                 else tuple(x[:, :32] for x in _batch(side=48))) if "cols" in override else _step(gan, _batch())
+    height, width = gan.config.crop_px
+    logs = _step(gan, tuple(x[:, :height, :width] for x in _batch(side=48)))
     assert all(np.isfinite(value) for value in logs.values())
     for old, network in zip(before, (gan.generator, gan.discriminator), strict=True):
         assert any(not np.array_equal(x, y) for x, y in zip(old, network.get_weights(), strict=True))
@@ -99,7 +121,9 @@ def test_float16_scales_each_loss_with_its_own_scale():
     logs = _step(gan, _batch())
     assert np.isfinite(logs["d_loss"])
     assert float(gan.g_optimizer.dynamic_scale) == float(gan.d_optimizer.dynamic_scale) > 1
-    assert any(not np.array_equal(x, y) for x, y in zip(d_before, gan.discriminator.get_weights(), strict=True))
+    assert any(
+        not np.array_equal(x, y) for x, y in zip(d_before, gan.discriminator.get_weights(), strict=True)
+    )
     # An overflow skips the update and lowers the scale, of D here and not of G.
     weights, scale = gan.discriminator.get_weights(), float(gan.d_optimizer.dynamic_scale)
     a, b = _batch()
@@ -115,7 +139,8 @@ def test_the_average_follows_the_generator():
     gan.train_step(_batch())
     # The first step's decay is min(0.5, 1/10).
     for first, now, average in zip(
-        start, gan.generator.get_weights(), gan.ema_generator.get_weights(), strict=True):
+        start, gan.generator.get_weights(), gan.ema_generator.get_weights(), strict=True
+    ):
         np.testing.assert_allclose(average, 0.1 * first + 0.9 * now, atol=1e-6)
     assert int(gan.step) == 1
 

@@ -12,8 +12,9 @@ CONFIGS = [GeneratorConfig((8,), 1, 4), GeneratorConfig((4, 6), 2, 4), Generator
 def _randomised(config, scale=0.2):
     generator = Generator(config)
     rng = np.random.default_rng(0)
-    generator.set_weights([rng.normal(size=w.shape, scale=scale).astype(np.float32)
-                           for w in generator.get_weights()])
+    generator.set_weights(
+        [rng.normal(size=w.shape, scale=scale).astype(np.float32) for w in generator.get_weights()]
+    )
     return generator
 
 
@@ -66,8 +67,7 @@ def test_saves_and_reloads(tmp_path, dtype):
     generator = Generator(CONFIGS[1], dtype=dtype)
     generator.save(tmp_path / "g.keras")
     twin = keras.saving.load_model(tmp_path / "g.keras")
-    assert (twin.config, twin.radius_px, twin.policy.name) == (
-        generator.config, generator.radius_px, dtype)
+    assert (twin.config, twin.radius_px, twin.policy.name) == (generator.config, generator.radius_px, dtype)
     x = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)
     np.testing.assert_array_equal(twin(x), generator(x))
     assert generator(x).dtype == tf.float32

@@ -40,8 +40,7 @@ def test_odd_paddings_are_refused():
         layers.Conv(3, padding="reflect")
 
 
-@pytest.mark.parametrize("make", [
-    lambda **o: layers.Conv(5, **o), lambda **o: layers.Dense(5, **o)])
+@pytest.mark.parametrize("make", [lambda **o: layers.Conv(5, **o), lambda **o: layers.Dense(5, **o)])
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_spectral_norm_converges_to_one_and_leaves_the_kernel_alone(make, dtype):
     layer = make(spectral_norm=True, dtype=dtype)
@@ -69,7 +68,8 @@ def test_spectral_norm_is_differentiated_through_sigma():
         out = tf.reduce_sum(layer.used_kernel(training=False) * [[1.0], [0.0]])
     # d/dW of w₁/‖W‖ at (3, 4): (1/5 − 9/125, −12/125)
     np.testing.assert_allclose(
-        tape.gradient(out, layer.kernel.value), [[0.2 - 9 / 125], [-12 / 125]], rtol=1e-4)
+        tape.gradient(out, layer.kernel.value), [[0.2 - 9 / 125], [-12 / 125]], rtol=1e-4
+    )
 
 
 def test_upsample_repeats_and_space_to_depth_keeps_every_value():
@@ -85,9 +85,15 @@ def test_identity_start():
     assert np.all(layers.IdentityStart()(x, np.ones_like(x)).numpy() > 0.97 * x)
 
 
-@pytest.mark.parametrize("layer", [
-    layers.Conv(4, 4, stride=2, padding="zero", spectral_norm=True), layers.Dense(4, spectral_norm=True),
-    layers.SpaceToDepth(), layers.Upsample()])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.Conv(4, 4, stride=2, padding="zero", spectral_norm=True),
+        layers.Dense(4, spectral_norm=True),
+        layers.SpaceToDepth(),
+        layers.Upsample(),
+    ],
+)
 def test_layers_survive_their_config(layer):
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(twin) is type(layer) and twin.get_config() == layer.get_config()

@@ -24,8 +24,10 @@ Z = [[3.0, 4.0], [5.0, 12.0]]
         (lambda z: losses.content_cosine(z, -z), 1.0),
         # (3,4)·(−4,3) = 0, (5,12)·(−12,5) = 0
         (lambda z: losses.content_cosine(z, tf.stack([-z[:, 1], z[:, 0]], 1)), 0.0),
-        (lambda z: losses.lecam(z, z, mean_b=tf.constant(5.0), mean_ab=tf.constant(13.0)),
-         (64 + 0) / 2 + (0 + 64) / 2),
+        (
+            lambda z: losses.lecam(z, z, mean_b=tf.constant(5.0), mean_ab=tf.constant(13.0)),
+            (64 + 0) / 2 + (0 + 64) / 2,
+        ),
     ],
 )
 def test_values_worked_by_hand(loss, expected, dtype):
@@ -39,8 +41,7 @@ def test_cosine_agrees_with_keras():
 
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 6, 8)).astype(np.float32)
-    np.testing.assert_allclose(
-        losses.content_cosine(a, b), keras.losses.CosineSimilarity()(a, b), rtol=1e-5)
+    np.testing.assert_allclose(losses.content_cosine(a, b), keras.losses.CosineSimilarity()(a, b), rtol=1e-5)
 
 
 def test_pairs_are_all_rotations():

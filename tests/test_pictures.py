@@ -24,10 +24,19 @@ def test_same_picture_whatever_the_container(odd):
     plain = pictures.read_rgb(folder / "tiff.tif").astype(int)
     for name in ("sixteen-bit.png", "sixteen-bit.tif", "bitmap.bmp", "lossless.webp"):
         assert np.abs(pictures.read_rgb(folder / name) - plain).max() <= 1, name
-    for name, tolerance in (("plain.jpg", 6), ("cmyk.jpg", 60), ("SHOUTING.JPG", 6), ("animated.gif", 40), ("animated.webp", 12)):
+    for name, tolerance in (
+        ("plain.jpg", 6),
+        ("cmyk.jpg", 60),
+        ("SHOUTING.JPG", 6),
+        ("animated.gif", 40),
+        ("animated.webp", 12),
+    ):
         assert np.abs(pictures.read_rgb(folder / name) - plain).mean() < tolerance, name
     grey = pictures.read_rgb(folder / "sixteen-bit-grey.png").astype(int)
-    assert np.abs(grey - np.asarray(PIL.Image.fromarray(plain.astype(np.uint8)).convert("L"))[..., None]).max() <= 1
+    assert (
+        np.abs(grey - np.asarray(PIL.Image.fromarray(plain.astype(np.uint8)).convert("L"))[..., None]).max()
+        <= 1
+    )
     turned = pictures.read_rgb(folder / "turned.jpg").astype(int)
     assert np.abs(np.rot90(turned) - plain).mean() < 6
 
@@ -44,8 +53,12 @@ def test_bad_files_are_named_with_one_line(odd):
             pictures.read_rgb(folder / name)
         message = str(caught.value)
         assert name in message and "\n" not in message
-    for name, reason in (("empty.jpg", "empty"), ("text.jpg", "not a picture"), ("dangling.jpg", "no such file"),
-                         ("deep", "folder")):
+    for name, reason in (
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not a picture"),
+        ("dangling.jpg", "no such file"),
+        ("deep", "folder"),
+    ):
         with pytest.raises(pictures.PictureError, match=reason):
             pictures.read_rgb(folder / name)
 
@@ -102,8 +115,10 @@ def test_unknown_suffixes_and_full_disks_leave_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize(("size", "expected"), [
-    ((50, 20), (80, 32)), ((32, 32), (32, 32)), ((1, 1), (32, 32)), ((3, 5000), (32, 5000))])
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((50, 20), (80, 32)), ((32, 32), (32, 32)), ((1, 1), (32, 32)), ((3, 5000), (32, 5000))],
+)
 def test_small_pictures_are_enlarged_to_cover_a_crop(size, expected):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     big = pictures.enlarge_to_cover(pixels, 32)

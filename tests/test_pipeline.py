@@ -9,7 +9,8 @@ from gan_hd.config import Config, DomainConfig, TrainConfig
 CROP = (32, 32)
 
 
-def _load(folder, config=DomainConfig(side_px=120), **options):
+def _load(folder, config=None, **options):
+    config = config or DomainConfig(side_px=120)
     options = {"name": "content", "min_side_px": 32, "memory_bytes": 1 << 30, "progress": False} | options
     return pipeline.load_domain(folder, config, **options)
 
@@ -22,7 +23,9 @@ def test_crops_come_from_the_pictures(tmp_path):
     """Every pixel tells where it was, so a crop shows its window, its flip and its picture."""
     rows, cols = np.mgrid[:90, :120].astype(np.uint8)
     for number in range(3):
-        PIL.Image.fromarray(np.stack([rows, cols, np.full_like(rows, number)], -1)).save(tmp_path / f"{number}.png")
+        PIL.Image.fromarray(np.stack([rows, cols, np.full_like(rows, number)], -1)).save(
+            tmp_path / f"{number}.png"
+        )
     domain = _load(tmp_path, DomainConfig(side_px=120, candidates=1))
     seen, flipped = set(), set()
     for index in range(60):
@@ -48,8 +51,11 @@ def test_the_same_seed_and_index_give_the_same_crop_in_any_way(noise_folder):
     half = _load(folder, config, memory_bytes=70_000)
     assert (cached.offsets >= 0).all() and (streamed.offsets < 0).all()
     assert (half.offsets >= 0).any() and (half.offsets < 0).any()
-    dataset = tf.data.Dataset.counter(5).map(
-        lambda i: pipeline.random_crop(streamed, i, crop_px=CROP, seed=3), num_parallel_calls=2).take(6)
+    dataset = (
+        tf.data.Dataset.counter(5)
+        .map(lambda i: pipeline.random_crop(streamed, i, crop_px=CROP, seed=3), num_parallel_calls=2)
+        .take(6)
+    )
     for index, crop in enumerate(dataset.as_numpy_iterator(), start=5):
         np.testing.assert_array_equal(crop, _crop(cached, index, 3))
         np.testing.assert_array_equal(crop, _crop(half, index, 3))

@@ -3,8 +3,10 @@ import pytest
 from gan_hd import runtime
 
 
-@pytest.mark.parametrize(("flags", "native"), [
-    ("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("asimd bf16", True), ("fpu avx2", False)])
+@pytest.mark.parametrize(
+    ("flags", "native"),
+    [("fpu avx512f avx512_bf16", True), ("fpu amx_bf16", True), ("asimd bf16", True), ("fpu avx2", False)],
+)
 def test_native_bfloat16_is_read_off_the_cpu(flags, native):
     assert runtime.cpu_has_bfloat16(f"model : x\nflags : {flags}\n") is native
 

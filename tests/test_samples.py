@@ -140,8 +140,9 @@ def test_the_last_stroke_is_on_top():
     streaks = np.full((512, 512), 0.5, np.float32)
     for colour in ([1.0, 0.0, 0.0], [0.0, 0.0, 1.0]):
         paint_rgb = np.float32([colour])
-        strokes.lay(canvas, line[None], paint_rgb, paint_rgb, width_px=8, streaks=streaks, rng=rng,
-                    opacity=1.0)
+        strokes.lay(
+            canvas, line[None], paint_rgb, paint_rgb, width_px=8, streaks=streaks, rng=rng, opacity=1.0
+        )
     assert canvas.rgb[20, 20, 2] > 0.8 and canvas.rgb[20, 20, 0] < 0.1
     assert not canvas.rgb[:14].any() and canvas.height[20, 20] > 0
 
@@ -183,8 +184,7 @@ def test_texture_lookup_wraps_and_interpolates():
 
 def test_photos_and_paintings_show_different_scenes():
     planned = [
-        build.plan(count=20, seed=seed, long_side_px=64, hd_width_px=64, hd_height_px=48)
-        for seed in (0, 1)
+        build.plan(count=20, seed=seed, long_side_px=64, hd_width_px=64, hd_height_px=48) for seed in (0, 1)
     ]
     seeds = [p["scene_seed"] for manifest in planned for p in manifest["pictures"]]
     assert len(seeds) == 2 * 41 == len(set(seeds))
@@ -204,7 +204,10 @@ def test_command_writes_a_set_once(tmp_path):
     assert done.returncode == 0, done.stderr
     files = sorted(p.relative_to(output).as_posix() for p in output.rglob("*") if p.is_file())
     assert files == [
-        "hd/photo.jpg", "manifest.json", "paintings/painting_000.jpg", "photos/photo_000.jpg",
+        "hd/photo.jpg",
+        "manifest.json",
+        "paintings/painting_000.jpg",
+        "photos/photo_000.jpg",
     ]
     manifest = json.loads((output / "manifest.json").read_text())
     for picture in manifest["pictures"]:

@@ -14,8 +14,9 @@ PLANS = {
 
 
 def _run(picture, plan, predict, **options):
-    return tiling.run_plan(picture, plan, predict, to_float=lambda x: x.astype(np.float32),
-                           from_float=lambda x: x, **options)
+    return tiling.run_plan(
+        picture, plan, predict, to_float=lambda x: x.astype(np.float32), from_float=lambda x: x, **options
+    )
 
 
 def _box_blur(radius):
@@ -24,8 +25,9 @@ def _box_blur(radius):
     def predict(windows):
         padded = np.pad(windows, [(0, 0), (radius, radius), (radius, radius), (0, 0)], "edge")
         h, w = windows.shape[1:3]
-        return sum(padded[:, y : y + h, x : x + w] for y in range(2 * radius + 1)
-                   for x in range(2 * radius + 1)) / np.float32((2 * radius + 1) ** 2)
+        return sum(
+            padded[:, y : y + h, x : x + w] for y in range(2 * radius + 1) for x in range(2 * radius + 1)
+        ) / np.float32((2 * radius + 1) ** 2)
 
     return predict
 
@@ -81,7 +83,8 @@ def test_blend_weights_sum_to_one(overlap):
     for t in plan.tiles:
         top, left = t.y - t.read_y, t.x - t.read_x
         total[t.y : t.y + t.height, t.x : t.x + t.width] += weights[
-            top : top + t.height, left : left + t.width]
+            top : top + t.height, left : left + t.width
+        ]
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 

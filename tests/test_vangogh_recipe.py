@@ -128,9 +128,7 @@ class FakeCommons:
         mime = file.mime if kind == "original" else "image/jpeg"
         if step in ("truncate", "truncate, etag"):
             extra = {"ETag": '"v1"'} if "etag" in step else {}
-            return reply(
-                handler, body[: len(body) // 2], kind=mime, length=len(body), headers=extra
-            )
+            return reply(handler, body[: len(body) // 2], kind=mime, length=len(body), headers=extra)
         start = 0
         if handler.headers.get("Range"):
             start = int(handler.headers["Range"].removeprefix("bytes=").rstrip("-"))
@@ -352,9 +350,7 @@ def test_unsuitable_files_are_counted_and_named(wiki, recipe):
     wiki.add(VAN_GOGH, FakeFile(1, "File:Good.jpg"), FakeFile(2, "File:Tiny.jpg", 90, 50))
     wiki.add(VAN_GOGH, FakeFile(3, "File:A drawing.jpg"))
     wiki.add(VAN_GOGH, FakeFile(4, "File:Film.webm", mime="video/webm"))
-    wiki.add(
-        VAN_GOGH, FakeFile(5, "File:NC.jpg", licence="cc-by-nc-4.0", short_name="CC BY-NC 4.0")
-    )
+    wiki.add(VAN_GOGH, FakeFile(5, "File:NC.jpg", licence="cc-by-nc-4.0", short_name="CC BY-NC 4.0"))
     assert recipe() == 0
     assert recipe.names("paintings") == ["Good.jpg"]
     assert "skipped: File:Tiny.jpg: 90x50 px, below --min_side_px=60" in recipe.err
@@ -824,9 +820,7 @@ def test_disk_full_is_one_line_and_leaves_no_half_file(wiki, recipe):
     assert "Disk full" in recipe.err and "same command" in recipe.err
     assert "Traceback" not in recipe.err
     assert recipe.names("paintings") == ["A.jpg"]
-    assert list(recipe.manifest()) == [
-        "A.jpg"
-    ]  # what was done stays done; nothing after it was tried
+    assert list(recipe.manifest()) == ["A.jpg"]  # what was done stays done; nothing after it was tried
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -893,9 +887,7 @@ def test_help_is_shown_and_fetches_nothing(capsys):
     assert "--painting_categories" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "text", ["{", '{"version": 1}', '{"version": 1, "source": "tfds", "pictures": []}']
-)
+@pytest.mark.parametrize("text", ["{", '{"version": 1}', '{"version": 1, "source": "tfds", "pictures": []}'])
 def test_foreign_or_damaged_manifest_is_refused(wiki, recipe, text):
     recipe.output.mkdir()
     (recipe.output / "manifest.json").write_text(text)

@@ -28,10 +28,8 @@ _SEED = flags.DEFINE_integer("seed", 0, "Another seed draws another set.", lower
 _LONG_SIDE = flags.DEFINE_integer(
     "long_side_px", 1024, "Long side of photographs and paintings, px.", lower_bound=16
 )
-_HD_WIDTH = flags.DEFINE_integer("hd_width_px", 4000, "Width of the HD photograph, px.",
-                                 lower_bound=16)
-_HD_HEIGHT = flags.DEFINE_integer("hd_height_px", 3000, "Height of the HD photograph, px.",
-                                  lower_bound=16)
+_HD_WIDTH = flags.DEFINE_integer("hd_width_px", 4000, "Width of the HD photograph, px.", lower_bound=16)
+_HD_HEIGHT = flags.DEFINE_integer("hd_height_px", 3000, "Height of the HD photograph, px.", lower_bound=16)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a set with other settings.")
 _WORKERS = flags.DEFINE_integer("workers", 0, "Processes; 0: one per core.", lower_bound=0)
 
@@ -40,12 +38,18 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {' '.join(argv[1:])}")
     manifest = build.plan(
-        count=_COUNT.value, seed=_SEED.value, long_side_px=_LONG_SIDE.value,
-        hd_width_px=_HD_WIDTH.value, hd_height_px=_HD_HEIGHT.value,
+        count=_COUNT.value,
+        seed=_SEED.value,
+        long_side_px=_LONG_SIDE.value,
+        hd_width_px=_HD_WIDTH.value,
+        hd_height_px=_HD_HEIGHT.value,
     )
     try:
-        print(build.write(manifest, pathlib.Path(_OUTPUT.value), overwrite=_OVERWRITE.value,
-                    workers=_WORKERS.value))
+        print(
+            build.write(
+                manifest, pathlib.Path(_OUTPUT.value), overwrite=_OVERWRITE.value, workers=_WORKERS.value
+            )
+        )
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

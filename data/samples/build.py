@@ -26,9 +26,7 @@ _JPEG = {"quality": 95, "subsampling": 0}  # 4:4:4: chroma blocks would blur the
 _ASPECTS = ((3, 2), (4, 3), (3, 2), (2, 3), (3, 2), (4, 3), (16, 9), (3, 4))
 
 
-def plan(
-    *, count: int, seed: int, long_side_px: int, hd_width_px: int, hd_height_px: int
-) -> dict:
+def plan(*, count: int, seed: int, long_side_px: int, hd_width_px: int, hd_height_px: int) -> dict:
     """The manifest of a set: settings, and path, scene seed and size of each picture.
 
     Scene seeds are disjoint: with b = 1 000 000 * seed, photographs take b + 2i, paintings
@@ -41,15 +39,31 @@ def plan(
         for i in range(count):
             w, h = _ASPECTS[(i + 3 * parity) % len(_ASPECTS)]
             unit = long_side_px / max(w, h)
-            pictures.append({
-                "path": f"{domain}/{name}_{i:03d}.jpg", "domain": domain,
-                "scene_seed": base + 2 * i + parity,
-                "width": round(w * unit), "height": round(h * unit),
-            })
-    pictures.append({"path": "hd/photo.jpg", "domain": "hd", "scene_seed": base + _HD_SCENE,
-                     "width": hd_width_px, "height": hd_height_px})
-    settings = {"count": count, "seed": seed, "long_side_px": long_side_px,
-                "hd_width_px": hd_width_px, "hd_height_px": hd_height_px}
+            pictures.append(
+                {
+                    "path": f"{domain}/{name}_{i:03d}.jpg",
+                    "domain": domain,
+                    "scene_seed": base + 2 * i + parity,
+                    "width": round(w * unit),
+                    "height": round(h * unit),
+                }
+            )
+    pictures.append(
+        {
+            "path": "hd/photo.jpg",
+            "domain": "hd",
+            "scene_seed": base + _HD_SCENE,
+            "width": hd_width_px,
+            "height": hd_height_px,
+        }
+    )
+    settings = {
+        "count": count,
+        "seed": seed,
+        "long_side_px": long_side_px,
+        "hd_width_px": hd_width_px,
+        "hd_height_px": hd_height_px,
+    }
     return {"generator_version": GENERATOR_VERSION, "settings": settings, "pictures": pictures}
 
 
@@ -60,8 +74,7 @@ def draw(picture: dict, output: str) -> str:
         # The brush hides what half the resolution hides, and the scene is drawn in a third of the
         # time.
         drawn = draw_scene(seed, width=(size[0] + 1) // 2, height=(size[1] + 1) // 2)
-        drawn = paint(np.asarray(Image.fromarray(drawn).resize(size, Image.Resampling.BICUBIC)),
-                      seed=seed)
+        drawn = paint(np.asarray(Image.fromarray(drawn).resize(size, Image.Resampling.BICUBIC)), seed=seed)
     else:
         drawn = draw_scene(seed, width=size[0], height=size[1])
     target = pathlib.Path(output, picture["path"])
@@ -89,14 +102,12 @@ def write(manifest: dict, output: pathlib.Path, *, overwrite: bool, workers: int
             return f"{output}: up to date, nothing to do"
         if known != manifest and not overwrite:
             raise FileExistsError(
-                f"{output} holds a set with other settings; "
-                "choose another folder or pass --overwrite"
+                f"{output} holds a set with other settings; choose another folder or pass --overwrite"
             )
         _forget(output, known)
     elif output.exists() and not overwrite and any(_foreign(output, manifest)):
         raise FileExistsError(
-            f"{output} is not empty and holds no sample set; "
-            "choose another folder or pass --overwrite"
+            f"{output} is not empty and holds no sample set; choose another folder or pass --overwrite"
         )
     output.mkdir(parents=True, exist_ok=True)
 

@@ -39,9 +39,7 @@ def grow(scene: Composition, view: terrain.View, picture: np.ndarray, *, seed: i
         return
     order = np.flatnonzero(keep)[np.argsort(-z[keep], kind="stable")]
     column, row, clipped, z = (a[order].astype(np.float32) for a in (column, row, clipped, z))
-    tall, lean, bend, tone, hue, bloom, tint = (
-        a[order] for a in (tall, lean, bend, tone, hue, bloom, tint)
-    )
+    tall, lean, bend, tone, hue, bloom, tint = (a[order] for a in (tall, lean, bend, tone, hue, bloom, tint))
     foot = picture[clipped.astype(int), column.astype(int)]
     fade = noise.smoothstep(_REACH_M, 0.5 * _REACH_M, z)
     long_px = np.clip(0.16 * np.exp(0.35 * tall), 0.05, 0.4) * fade * focal / z
@@ -50,12 +48,22 @@ def grow(scene: Composition, view: terrain.View, picture: np.ndarray, *, seed: i
 
     # Colour from the ground at the foot, so rows and plots carry over to what grows there.
     colour = foot * (1.12 * np.exp(0.30 * tone))[:, None]
-    colour = colour * (1.0 + 0.12 * hue[:, None] * np.float32([1.0, 0.1, -0.6]))
+    colour = colour * (1.0 + 0.12 * hue[:, None] * np.array([1.0, 0.1, -0.6], np.float32))
     writer = np.empty(height * width, np.int64)  # scratch
     for group in np.array_split(np.arange(len(order)), 12):  # grids of similar size, far to near
         if len(group):
-            _blades(view, picture, writer, column[group], row[group], long_px[group],
-                    thick_px[group], 0.35 * lean[group], 0.30 * bend[group], colour[group])
+            _blades(
+                view,
+                picture,
+                writer,
+                column[group],
+                row[group],
+                long_px[group],
+                thick_px[group],
+                0.35 * lean[group],
+                0.30 * bend[group],
+                colour[group],
+            )
             if scene.flower is not None and scene.kind in ("meadow", "fields"):
                 drift = noise.sample(
                     noise.fractal_texture(2, beta=1.8),
@@ -63,8 +71,16 @@ def grow(scene: Composition, view: terrain.View, picture: np.ndarray, *, seed: i
                     z[group] / 60 + scene.offset[3],
                 )
                 chosen = group[bloom[group] < 0.10 * np.clip(drift + 0.6, 0.03, 1.6)]
-                _heads(scene, view, picture, column[chosen] + 0.35 * lean[chosen] * long_px[chosen],
-                       row[chosen] - long_px[chosen], z[chosen], tint[chosen], focal)
+                _heads(
+                    scene,
+                    view,
+                    picture,
+                    column[chosen] + 0.35 * lean[chosen] * long_px[chosen],
+                    row[chosen] - long_px[chosen],
+                    z[chosen],
+                    tint[chosen],
+                    focal,
+                )
 
 
 def _blades(view, picture, writer, column, row, long_px, thick_px, lean, bend, colour) -> None:
@@ -91,8 +107,9 @@ def _blades(view, picture, writer, column, row, long_px, thick_px, lean, bend, c
     # Dark among the roots, bright at the tips, one side of the blade in its own shade.
     shade = (0.55 + 0.75 * tip) * (1.0 + 0.25 * side)
     flat = picture.reshape(-1, 3)
-    flat[pixel] = noise.mix(flat[pixel], colour[blade] * shade[:, None],
-                            (0.45 + 0.5 * tip)[:, None]).astype(np.float32)
+    flat[pixel] = noise.mix(flat[pixel], colour[blade] * shade[:, None], (0.45 + 0.5 * tip)[:, None]).astype(
+        np.float32
+    )
 
 
 def _heads(scene, view, picture, column, row, z, tint, focal) -> None:

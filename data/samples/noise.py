@@ -12,6 +12,7 @@ Reference: R. Voss, "Random fractal forgeries" (1985): spectral synthesis of 1/f
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -60,7 +61,7 @@ def smoothstep(low: float, high: float, x: np.ndarray) -> np.ndarray:
     return t * t * (3.0 - 2.0 * t)
 
 
-def mix(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+def mix(a: Any, b: Any, t: Any) -> np.ndarray:
     """Linear interpolation from `a` (t = 0) to `b` (t = 1)."""
     return a + (b - a) * t
 

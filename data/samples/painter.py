@@ -55,8 +55,7 @@ def paint(
     photo = np.asarray(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or 0 in photo.shape:
         raise ValueError(
-            "photo must be a non-empty uint8 array [h, w, 3]. "
-            f"Received: {photo.dtype} {list(photo.shape)}"
+            f"photo must be a non-empty uint8 array [h, w, 3]. Received: {photo.dtype} {list(photo.shape)}"
         )
     h, w = photo.shape[:2]
     brush = max(3.0, max(h, w) / 90.0 if brush_px is None else float(brush_px))
@@ -78,8 +77,7 @@ def paint(
             start, field, target, length_px=aspect * width_px, tolerance=0.09 + 0.02 * width
         )
         first, second = _paints(target, start, palette_strength, rng)
-        strokes.lay(canvas, lines, first, second, width_px=width_px, streaks=streaks, rng=rng,
-                    body=body)
+        strokes.lay(canvas, lines, first, second, width_px=width_px, streaks=streaks, rng=rng, body=body)
     if contours > 0:
         _contour(canvas, source @ _LUMA, field, lab, brush, contours, streaks, rng)
     finished = _light(canvas, relief)[margin : margin + h, margin : margin + w]
@@ -97,7 +95,7 @@ def _vivid(source: np.ndarray, brush: float) -> np.ndarray:
 
 def _ground(source: np.ndarray) -> np.ndarray:
     """The primed canvas: a warm ochre tone, a little darker where the picture is dark."""
-    return np.float32([0.62, 0.50, 0.33]) * (0.6 + 0.5 * (source @ _LUMA))[..., None]
+    return np.array([0.62, 0.50, 0.33], np.float32) * (0.6 + 0.5 * (source @ _LUMA))[..., None]
 
 
 def _positions(target, canvas, width_px, threshold, rng) -> np.ndarray:
@@ -130,7 +128,7 @@ def _paints(target, start, strength, rng) -> tuple[np.ndarray, np.ndarray]:
     for spread in (0.035, 0.06):
         # Jitter before the palette: neighbours pick different paints, which mix in the eye.
         jitter = rng.standard_normal(wanted.shape).astype(np.float32)
-        tried = wanted + jitter * np.float32([spread, 0.6 * spread, 0.6 * spread])
+        tried = wanted + jitter * np.array([spread, 0.6 * spread, 0.6 * spread], np.float32)
         pair.append(palette.oklab_to_rgb(palette.pull_to_palette(tried, strength=strength)))
     return pair[0], pair[1]
 
@@ -154,11 +152,20 @@ def _contour(canvas, luma, field, lab, brush, amount, streaks, rng) -> None:
     keep = rng.random(len(yi)) < 1.3 / brush * noise.smoothstep(0.10, 0.22, edge[yi, xi] * amount)
     start = np.stack([xi[keep], yi[keep]], axis=1).astype(np.float32)
     lines = strokes.trace(start, field, lab, length_px=3.5 * brush, tolerance=np.inf)
-    dark = lab[yi[keep], xi[keep]] * np.float32([0.42, 0.8, 0.8])
+    dark = lab[yi[keep], xi[keep]] * np.array([0.42, 0.8, 0.8], np.float32)
     dark[:, 2] -= 0.02  # towards Prussian blue
     rgb = palette.oklab_to_rgb(palette.pull_to_palette(dark, strength=0.6))
-    strokes.lay(canvas, lines, rgb, rgb, width_px=max(1.5, 0.24 * brush), streaks=streaks,
-                rng=rng, body=0.7, opacity=0.85)
+    strokes.lay(
+        canvas,
+        lines,
+        rgb,
+        rgb,
+        width_px=max(1.5, 0.24 * brush),
+        streaks=streaks,
+        rng=rng,
+        body=0.7,
+        opacity=0.85,
+    )
 
 
 def _light(canvas: strokes.Canvas, relief: float) -> np.ndarray:

@@ -81,9 +81,7 @@ PALETTE_LAB = rgb_to_oklab(PALETTE_RGB)
 def nearest_paint(lab: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The nearest palette entry of each colour: indices `[...]` and OKLab distances `[...]`."""
     squared = (
-        np.sum(lab**2, axis=-1, keepdims=True)
-        - 2.0 * (lab @ PALETTE_LAB.T)
-        + np.sum(PALETTE_LAB**2, axis=-1)
+        np.sum(lab**2, axis=-1, keepdims=True) - 2.0 * (lab @ PALETTE_LAB.T) + np.sum(PALETTE_LAB**2, axis=-1)
     )
     index = np.argmin(squared, axis=-1)
     best = np.take_along_axis(squared, index[..., None], axis=-1)[..., 0]

@@ -53,13 +53,13 @@ def _sky(scene: Composition, width: int, height: int) -> np.ndarray:
     bottom = min(height, int(horizon) + 2)
     x = (np.arange(width, dtype=np.float32)[None, :] - width / 2) / focal
     up = np.maximum(horizon - np.arange(bottom, dtype=np.float32)[:, None], 0.0) / focal
-    zenith, haze = np.float32(light.zenith), np.float32(light.horizon)
+    zenith, haze = np.asarray(light.zenith, np.float32), np.asarray(light.horizon, np.float32)
     sky = noise.mix(haze, zenith, (1.0 - np.exp(-4.2 * up))[..., None])
     sky = np.broadcast_to(sky, (bottom, width, 3)).copy()
 
     sun_x, sun_y = (scene.sun_x - 0.5) * width / focal, light.elevation
     near_sun = np.exp(-np.hypot(x - sun_x, 1.4 * (up - sun_y)) / 0.22)[..., None]
-    sky += np.float32(light.sun) * (0.28 * near_sun + 0.9 * near_sun**6)
+    sky += np.asarray(light.sun, np.float32) * (0.28 * near_sun + 0.9 * near_sun**6)
 
     # Clouds lie on a plane overhead, so they crowd towards the horizon.
     plane = 1.0 / (up + 0.13)
@@ -78,10 +78,10 @@ def _sky(scene: Composition, width: int, height: int) -> np.ndarray:
     # Lit where the cloud thins towards the sun, dark on its underside.
     toward = np.sign(sun_x - x) * 0.004
     lit = np.clip(0.62 + 0.55 * (here - density(toward, -0.012)), 0.0, 1.3)
-    white = np.float32(light.sun) * 0.34 + np.float32(light.ambient) * 0.55
-    grey = np.float32(light.ambient) * 0.62 + haze * 0.14
+    white = np.asarray(light.sun, np.float32) * 0.34 + np.asarray(light.ambient, np.float32) * 0.55
+    grey = np.asarray(light.ambient, np.float32) * 0.62 + haze * 0.14
     cloud = noise.mix(grey, white, (lit * (1.0 - 0.62 * thick))[..., None])
-    cloud = cloud + np.float32(light.sun) * (0.5 * near_sun * (1.0 - thick[..., None]))
+    cloud = cloud + np.asarray(light.sun, np.float32) * (0.5 * near_sun * (1.0 - thick[..., None]))
     fade = noise.smoothstep(0.0, 0.10, up) * 0.95
     sky = noise.mix(sky, cloud, (cover * fade)[..., None])
     # Mist just above the horizon hides where the clouds' plane ends.
@@ -115,12 +115,14 @@ def _land(scene: Composition, view: terrain.View, width: int, height: int) -> np
     tone = np.exp(0.33 * view.rough * texture)[..., None]
     albedo = view.albedo * tone
     # Dry blades among green ones.
-    albedo = albedo * (1.0 + np.clip(texture, -1, 2)[..., None] * np.float32([0.10, 0.03, -0.06]))
+    albedo = albedo * (1.0 + np.clip(texture, -1, 2)[..., None] * np.array([0.10, 0.03, -0.06], np.float32))
 
-    light = np.float32(scene.light.sun) * view.sunlit[..., None]
-    colour = albedo * (light + np.float32(scene.light.ambient))
+    light = np.asarray(scene.light.sun, np.float32) * view.sunlit[..., None]
+    colour = albedo * (light + np.asarray(scene.light.ambient, np.float32))
     air = 1.0 - np.exp(-np.maximum(z - 40.0, 0.0) / 1000.0 * 2.2 * scene.light.haze)
-    haze = noise.mix(np.float32(scene.light.horizon), np.float32(scene.light.ambient), 0.25)
+    haze = noise.mix(
+        np.asarray(scene.light.horizon, np.float32), np.asarray(scene.light.ambient, np.float32), 0.25
+    )
     return noise.mix(colour, haze * 0.92, (0.93 * air)[..., None])
 
 
@@ -147,9 +149,11 @@ def _water(scene: Composition, view: terrain.View, picture: np.ndarray) -> None:
     # Fresnel: a mirror at grazing angles, see-through below one's feet.
     grazing = np.clip(1.0 - below / np.hypot(below, 1.0) + 0.12 * slope * calm, 0.0, 1.0)
     mirror = (0.10 + 0.85 * grazing**3.2)[:, None]
-    deep = np.float32([0.020, 0.055, 0.065]) * (np.float32(scene.light.ambient) * 2.0 + 0.3)
+    deep = np.array([0.020, 0.055, 0.065], np.float32) * (
+        np.asarray(scene.light.ambient, np.float32) * 2.0 + 0.3
+    )
     colour = noise.mix(deep, mirrored * 0.92, mirror)
-    glint = noise.smoothstep(1.7, 2.6, slope)[:, None] * np.float32(scene.light.sun) * 0.12
+    glint = noise.smoothstep(1.7, 2.6, slope)[:, None] * np.asarray(scene.light.sun, np.float32) * 0.12
     picture[rows, cols] = colour + glint
 
 
@@ -163,9 +167,9 @@ def _develop(picture: np.ndarray, seed: int) -> np.ndarray:
     # Automatic white balance goes part of the way to grey.
     cast = picture.mean(axis=(0, 1)) / picture.mean()
     picture /= np.clip(cast, 0.4, 2.5) ** np.float32(0.35)
-    luma = picture @ np.float32([0.2126, 0.7152, 0.0722])
+    luma = picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     picture *= np.float32(0.40 / (luma.mean() + 0.35 * np.percentile(luma[::4, ::4], 90) + 1e-6))
-    luma = picture @ np.float32([0.2126, 0.7152, 0.0722])
+    luma = picture @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     picture = noise.mix(luma[..., None], picture, np.float32(0.88))  # raw colours are tamer
     # A film-like curve: linear in the shadows, a soft shoulder.
     picture = picture * (2.51 * picture + 0.03) / (picture * (2.43 * picture + 0.59) + 0.14)

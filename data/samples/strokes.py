@@ -117,8 +117,18 @@ def lay(
     for part in np.array_split(order, 2):
         if len(part):
             part = rng.permutation(part)
-            _lay_grid(canvas, lines[part], colours[part], second[part], float(chord[part].max()),
-                      width_px, streaks, rng, body, opacity)
+            _lay_grid(
+                canvas,
+                lines[part],
+                colours[part],
+                second[part],
+                float(chord[part].max()),
+                width_px,
+                streaks,
+                rng,
+                body,
+                opacity,
+            )
 
 
 def _lay_grid(canvas, lines, colours, second, length_px, width_px, streaks, rng, body, opacity):

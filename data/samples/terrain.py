@@ -66,12 +66,14 @@ def look(scene: Composition, width: int, height: int) -> View:
     # Half of the depths are even on the screen (foreground), half even in scale (hills).
     rows = max(8, int(height - horizon))
     count = min(max(8, rows * 3 // 4), 500)
-    z = np.concatenate([
-        1.0 / np.linspace(1.0 / z_near, 1.0 / _FAR_M, count),
-        np.geomspace(z_near, _FAR_M, 120 + min(120, height // 8)),
-        # Mountains are as deep as they are high: even in metres there.
-        np.linspace(400.0, 7000.0, 160 + min(100, height // 8)),
-    ])
+    z = np.concatenate(
+        [
+            1.0 / np.linspace(1.0 / z_near, 1.0 / _FAR_M, count),
+            np.geomspace(z_near, _FAR_M, 120 + min(120, height // 8)),
+            # Mountains are as deep as they are high: even in metres there.
+            np.linspace(400.0, 7000.0, 160 + min(100, height // 8)),
+        ]
+    )
     z = np.unique(z).astype(np.float32)
     z = z[np.append(True, np.diff(z) > 1e-5 * z[1:])][:, None]
     x = (np.arange(width, dtype=np.float32) - width / 2) / focal
@@ -143,7 +145,7 @@ def _materials(scene, u, z, land, surface, forest, canopy):
     """Albedo `[d, w, 3]`, roughness and sunlight `[d, w]` on the depth grid."""
     o, fine = scene.offset, noise.fractal_texture(2, beta=1.8)
     spread = noise.sample(fine, u / 500 + o[11], z / 500 + o[12])[..., None]
-    lush, dry = np.float32([0.070, 0.135, 0.028]), np.float32([0.29, 0.215, 0.075])
+    lush, dry = np.array([0.070, 0.135, 0.028], np.float32), np.array([0.29, 0.215, 0.075], np.float32)
     season = np.clip(scene.season + 0.35 * spread, 0.0, 1.0)
     albedo = noise.mix(lush, dry, season)
     rough = np.ones(land.shape, np.float32)
@@ -162,16 +164,19 @@ def _materials(scene, u, z, land, surface, forest, canopy):
     rock = noise.smoothstep(0.35, 0.7, steep + 0.15 * spread[..., 0])
     rock = rock * noise.smoothstep(80, 200, land)
     rock = np.maximum(rock, noise.smoothstep(380, 560, land + ragged))[..., None]
-    stone = np.float32([0.20, 0.18, 0.165]) * (1.0 + 0.25 * spread)
+    stone = np.array([0.20, 0.18, 0.165], np.float32) * (1.0 + 0.25 * spread)
     albedo = noise.mix(albedo, stone, rock)
     if scene.mountains_m > 450:
         snow = noise.smoothstep(620, 720, land + 2 * ragged - 150 * np.maximum(steep - 0.7, 0))
-        albedo = noise.mix(albedo, np.float32([0.80, 0.83, 0.88]), snow[..., None])
+        albedo = noise.mix(albedo, np.array([0.80, 0.83, 0.88], np.float32), snow[..., None])
     if scene.water:
         beach = noise.smoothstep(1.1, 0.25, land)[..., None]
-        albedo = noise.mix(albedo, np.float32([0.33, 0.27, 0.19]), beach)
-    tree = noise.mix(np.float32([0.026, 0.055, 0.020]), np.float32([0.13, 0.085, 0.022]),
-                     np.clip(scene.season * 1.2 - 0.5 + 0.2 * spread, 0, 0.8))
+        albedo = noise.mix(albedo, np.array([0.33, 0.27, 0.19], np.float32), beach)
+    tree = noise.mix(
+        np.array([0.026, 0.055, 0.020], np.float32),
+        np.array([0.13, 0.085, 0.022], np.float32),
+        np.clip(scene.season * 1.2 - 0.5 + 0.2 * spread, 0, 0.8),
+    )
     albedo = noise.mix(albedo, tree * (1.0 + 0.45 * canopy[..., None]), forest[..., None])
     rough = noise.mix(rough, 1.6, forest)
 
@@ -184,11 +189,21 @@ def _materials(scene, u, z, land, surface, forest, canopy):
     return albedo, rough, sunlit.astype(np.float32)
 
 
-_CROPS = np.float32([
-    (0.42, 0.29, 0.07), (0.36, 0.27, 0.09), (0.10, 0.19, 0.03), (0.06, 0.12, 0.025),
-    (0.16, 0.11, 0.07), (0.55, 0.42, 0.03), (0.17, 0.10, 0.28), (0.33, 0.07, 0.05),
-    (0.20, 0.24, 0.06), (0.11, 0.16, 0.05),
-])
+_CROPS = np.array(
+    [
+        (0.42, 0.29, 0.07),
+        (0.36, 0.27, 0.09),
+        (0.10, 0.19, 0.03),
+        (0.06, 0.12, 0.025),
+        (0.16, 0.11, 0.07),
+        (0.55, 0.42, 0.03),
+        (0.17, 0.10, 0.28),
+        (0.33, 0.07, 0.05),
+        (0.20, 0.24, 0.06),
+        (0.11, 0.16, 0.05),
+    ],
+    np.float32,
+)
 
 
 def _patchwork(scene, u, z) -> tuple[np.ndarray, np.ndarray]:

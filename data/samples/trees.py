@@ -38,19 +38,28 @@ def plant(scene: Composition, view: terrain.View, picture: np.ndarray) -> None:
         choices.append((z, side * 0.55, kind, rng.random(), int(rng.integers(2**31))))
         if rng.random() < 0.4:  # trees like company
             beside = side * 0.55 + rng.uniform(-10, 10) / z
-            choices.append((z * rng.uniform(0.95, 1.06), beside, kind, rng.random(),
-                            int(rng.integers(2**31))))
+            choices.append(
+                (z * rng.uniform(0.95, 1.06), beside, kind, rng.random(), int(rng.integers(2**31)))
+            )
     for z, x, kind, size, seed in sorted(choices, reverse=True):
         low, high = _KINDS[kind][0]
         u = x * z * min(1.0, width / focal * 1.05)
-        place = np.float32([[u]]), np.float32([[z]])
+        place = np.full((1, 1), u, np.float32), np.full((1, 1), z, np.float32)
         foot = float(terrain.heights(scene, *place)[0, 0])
         if scene.water and foot < 0.25:
             continue
         scale = focal / z
-        _draw(scene, view, picture, column=width / 2 + u * scale,
-              row=horizon - (foot - scene.camera_m) * scale, z=z,
-              tall_px=(low + (high - low) * size) * scale, kind=kind, seed=seed)
+        _draw(
+            scene,
+            view,
+            picture,
+            column=width / 2 + u * scale,
+            row=horizon - (foot - scene.camera_m) * scale,
+            z=z,
+            tall_px=(low + (high - low) * size) * scale,
+            kind=kind,
+            seed=seed,
+        )
 
 
 def _draw(scene, view, picture, *, column, row, z, tall_px, kind, seed) -> None:
@@ -95,15 +104,17 @@ def _draw(scene, view, picture, *, column, row, z, tall_px, kind, seed) -> None:
     sunny = np.clip(0.36 + 0.62 * lit + 0.20 * coarse + 0.26 * fine, 0.02, 1.5)[..., None]
 
     autumn = np.float32(np.clip(scene.season * 1.3 - 0.55 + 0.2 * rng.standard_normal(), 0, 1))
-    green = noise.mix(np.float32([0.050, 0.105, 0.022]), np.float32([0.20, 0.125, 0.025]), autumn)
+    green = noise.mix(
+        np.array([0.050, 0.105, 0.022], np.float32), np.array([0.20, 0.125, 0.025], np.float32), autumn
+    )
     if kind in ("conifer", "poplar"):
-        green = green * np.float32([0.62, 0.72, 0.85])
+        green = green * np.array([0.62, 0.72, 0.85], np.float32)
     sunlight, skylight = np.float32(scene.light.sun), np.float32(scene.light.ambient)
     colour = green * (sunlight * sunny + skylight * (0.35 + 0.4 * sunny))
 
     thick = (0.018 + 0.012 * rng.random()) * (1.0 + 0.5 * (1.0 - y)) * (0.6 if slim < 0.3 else 1.0)
     trunk = (np.abs(x + 0.02 * np.sin(6 * y)) < thick) & (y < bare + 0.35) & (y > -0.015)
-    bark = np.float32([0.075, 0.055, 0.042]) * (1.0 + 0.3 * fine[..., None])
+    bark = np.array([0.075, 0.055, 0.042], np.float32) * (1.0 + 0.3 * fine[..., None])
     round_lit = (0.35 + 12 * np.sign(sun[0]) * x[..., None]).clip(0.1, 0.9)
     bark = bark * (sunlight * round_lit + skylight)
     shadow = np.exp(-((x / (0.5 * slim)) ** 2 + ((y + 0.01) / 0.022) ** 2)) * 0.6

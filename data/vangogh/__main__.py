@@ -73,12 +73,8 @@ def _define_flags() -> flags.FlagValues:
     def text(name: str, default: str | None, meaning: str) -> None:
         flags.DEFINE_string(name, default, meaning, flag_values=values)
 
-    def integer(
-        name: str, default: int | None, meaning: str, low: int, high: int | None = None
-    ) -> None:
-        flags.DEFINE_integer(
-            name, default, meaning, lower_bound=low, upper_bound=high, flag_values=values
-        )
+    def integer(name: str, default: int | None, meaning: str, low: int, high: int | None = None) -> None:
+        flags.DEFINE_integer(name, default, meaning, lower_bound=low, upper_bound=high, flag_values=values)
 
     flags.DEFINE_bool("help", False, "Show this help.", short_name="h", flag_values=values)
     flags.DEFINE_enum(
@@ -124,12 +120,8 @@ def _define_flags() -> flags.FlagValues:
         r"(?i)\b(drawing|sketch|letter|detail|x-?ray|x\d+-y\d+)\b",
         "Regular expression; files with such a title are skipped. Empty: none.",
     )
-    text(
-        "contact", "", "Your e-mail address or web page; Wikimedia asks for it, in the User-Agent."
-    )
-    flags.DEFINE_float(
-        "requests_per_sec", 1.0, "Limit of the request rate.", 0.001, flag_values=values
-    )
+    text("contact", "", "Your e-mail address or web page; Wikimedia asks for it, in the User-Agent.")
+    flags.DEFINE_float("requests_per_sec", 1.0, "Limit of the request rate.", 0.001, flag_values=values)
     flags.DEFINE_float("timeout_sec", 60.0, "Limit on each network wait.", 0.1, flag_values=values)
     integer("max_attempts", 5, "Attempts per request.", 1)
     text("api_url", commons.API_URL, "api.php of the MediaWiki to ask.")
@@ -145,9 +137,7 @@ def _options(values: flags.FlagValues) -> fetch.Options:
             f" Received: {','.join(values.licenses) or 'nothing'}"
         )
     if values.min_side_px > values.max_side_px:
-        raise flags.Error(
-            f"--min_side_px={values.min_side_px} is above --max_side_px={values.max_side_px}"
-        )
+        raise flags.Error(f"--min_side_px={values.min_side_px} is above --max_side_px={values.max_side_px}")
     if not values.contact.isprintable():
         raise flags.Error(f"--contact: expected one printable line. Received: {values.contact!r}")
     if not re.match(r"https?://[^/]", values.api_url):
@@ -226,9 +216,7 @@ def _run_commons(
 
 def _run_tfds(values: flags.FlagValues, manifest: Manifest) -> int:
     try:
-        counts = tfds_export.export(
-            manifest, max_pictures=values.max_pictures, data_dir=values.tfds_data_dir
-        )
+        counts = tfds_export.export(manifest, max_pictures=values.max_pictures, data_dir=values.tfds_data_dir)
     finally:
         if len(manifest):
             manifest.write_attribution()

@@ -50,8 +50,7 @@ CATEGORIES: dict[str, tuple[Category, ...]] = {
     "photos": (
         Category(
             "Category:Featured pictures of landscapes",
-            "voted best of Commons: sharp, at least 2 MP, the outdoor subjects that Van Gogh"
-            " painted",
+            "voted best of Commons: sharp, at least 2 MP, the outdoor subjects that Van Gogh painted",
         ),
         Category(
             "Category:Quality images of landscapes",
@@ -71,9 +70,7 @@ class CommonsApi:
             recommends.
     """
 
-    def __init__(
-        self, client: http_client.PoliteClient, *, api_url: str = API_URL, maxlag_sec: int = 5
-    ):
+    def __init__(self, client: http_client.PoliteClient, *, api_url: str = API_URL, maxlag_sec: int = 5):
         self._client = client
         self._api_url = api_url
         self._maxlag_sec = maxlag_sec
@@ -132,9 +129,7 @@ class CommonsApi:
 
     def _subcategories(self, title: str) -> list[str]:
         titles = []
-        for pages in self._query(
-            generator="categorymembers", gcmtitle=title, gcmtype="subcat", gcmlimit=500
-        ):
+        for pages in self._query(generator="categorymembers", gcmtitle=title, gcmtype="subcat", gcmlimit=500):
             titles += [page["title"] for page in pages]
         return titles
 
@@ -172,9 +167,7 @@ class CommonsApi:
             try:
                 answer = json.loads(body)
             except ValueError as error:
-                raise http_client.TransientError(
-                    "the API answered something else than JSON"
-                ) from error
+                raise http_client.TransientError("the API answered something else than JSON") from error
             if not isinstance(answer, dict):
                 raise http_client.FetchError(f"{self._api_url} is not a MediaWiki API")
             _raise_api_error(answer.get("error"), wait_sec)

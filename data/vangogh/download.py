@@ -181,9 +181,7 @@ class _Transfer:
             # If-Range.
             self._etag = etag if etag and not etag.startswith("W/") else None
             start = f"bytes {have}-"
-            resumed = response.status == 206 and (
-                response.headers.get("Content-Range", "").startswith(start)
-            )
+            resumed = response.status == 206 and (response.headers.get("Content-Range", "").startswith(start))
             if response.status == 206 and not resumed:
                 raise http_client.FetchError("the server sent another range than asked for")
             blocks = http_client.read_chunks(response)
@@ -210,8 +208,7 @@ def _decode(path: Path, remote: Remote) -> tuple[int, int]:
                 # the same size.
                 if any(abs(a - b) > 1 for a, b in zip(size, expected, strict=True)):
                     raise BadPictureError(
-                        f"{size[0]}x{size[1]} px where {expected[0]}x{expected[1]} px were"
-                        " announced"
+                        f"{size[0]}x{size[1]} px where {expected[0]}x{expected[1]} px were announced"
                     )
                 image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

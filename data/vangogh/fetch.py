@@ -125,9 +125,7 @@ class _DomainRun:
 
     def _batch(self, batch: list[Picture], bar: tqdm) -> None:
         chosen = [(picture, chosen) for picture in batch if (chosen := self._choose(picture))]
-        missing = [
-            (picture, plan) for picture, plan in chosen if self._on_disk(picture, plan) is None
-        ]
+        missing = [(picture, plan) for picture, plan in chosen if self._on_disk(picture, plan) is None]
         remotes = self._remotes(missing)
         for picture, chosen_plan in chosen:
             if self._full():

@@ -129,9 +129,7 @@ class PoliteClient:
                     raise
         raise AssertionError("unreachable: the loop returns or raises")
 
-    def open(
-        self, url: str, *, headers: Mapping[str, str] | None = None
-    ) -> http.client.HTTPResponse:
+    def open(self, url: str, *, headers: Mapping[str, str] | None = None) -> http.client.HTTPResponse:
         """Opens `url` once (redirects followed). Use it inside an operation given to `run`.
 
         Raises:
@@ -144,9 +142,7 @@ class PoliteClient:
             # urllib would happily open file:// or ftp:// named by a hostile API answer.
             raise FetchError(f"expected an http(s) address. Received: {url!r}")
         url = urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]|")
-        request = urllib.request.Request(
-            url, headers={"User-Agent": self._user_agent, **(headers or {})}
-        )
+        request = urllib.request.Request(url, headers={"User-Agent": self._user_agent, **(headers or {})})
         try:
             response = urllib.request.urlopen(request, timeout=self._timeout_sec)
         except urllib.error.HTTPError as error:
@@ -195,9 +191,7 @@ class PoliteClient:
         return TransientError(f"connection failed: {_one_line(reason)}")
 
 
-def read_chunks(
-    response: http.client.HTTPResponse, *, chunk_bytes: int = 1 << 18
-) -> Iterator[bytes]:
+def read_chunks(response: http.client.HTTPResponse, *, chunk_bytes: int = 1 << 18) -> Iterator[bytes]:
     """Yields the body in blocks of at most `chunk_bytes`; checks its length against Content-Length.
 
     Raises:
@@ -242,9 +236,7 @@ def _body_hint(error: urllib.error.HTTPError) -> str:
         body = error.read(4000)
     except (OSError, http.client.HTTPException):
         return ""  # the status is the message; the page was a courtesy
-    text = re.sub(
-        r"(?s)<(style|script|title).*?</\1>|<[^>]*>", " ", body.decode("utf-8", "replace")
-    )
+    text = re.sub(r"(?s)<(style|script|title).*?</\1>|<[^>]*>", " ", body.decode("utf-8", "replace"))
     text = _one_line(html.unescape(text))
     return f": {text[:160]}" if text else ""
 

@@ -40,9 +40,7 @@ class Entry:
     licence_url: str
     source_page: str
     source_url: str  # of the bytes
-    source_sha1: (
-        str  # of the original file, also when the bytes are a thumbnail of it; "" if unknown
-    )
+    source_sha1: str  # of the original file, also when the bytes are a thumbnail of it; "" if unknown
     scaled: bool  # the bytes are a smaller rendering of the original
     width_px: int
     height_px: int
@@ -144,9 +142,7 @@ class Manifest:
         for entry in entries:
             # The file is ours, but it may have travelled: never follow it out of the folder.
             if not re.fullmatch(r"(paintings|photos)/[^/\\]+", entry.file):
-                raise ManifestError(
-                    f"{path} names a file outside its folder: {entry.file!r}. {advice}"
-                )
+                raise ManifestError(f"{path} names a file outside its folder: {entry.file!r}. {advice}")
         self._entries = {e.key: e for e in entries}
 
 

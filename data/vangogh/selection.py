@@ -98,9 +98,7 @@ def plan(picture: Picture, limits: Limits) -> Plan | Skip:
         height_px = max(1, round(picture.height_px * width_px / picture.width_px))
         chosen = Plan(width_px, height_px, scaled=True)
     if min(chosen.width_px, chosen.height_px) < limits.min_side_px:
-        return Skip(
-            f"{chosen.width_px}x{chosen.height_px} px, below --min_side_px={limits.min_side_px}"
-        )
+        return Skip(f"{chosen.width_px}x{chosen.height_px} px, below --min_side_px={limits.min_side_px}")
     return chosen
 
 

@@ -69,8 +69,7 @@ def _import_tfds() -> Any:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise ExportError(
-            f"--source=tfds needs tensorflow-datasets ({error}). Install it: pip install"
-            " gan-hd[datasets]"
+            f"--source=tfds needs tensorflow-datasets ({error}). Install it: pip install gan-hd[datasets]"
         ) from error
     return tfds
 

@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import signal
 import sys
+import tempfile
 from collections.abc import Callable
 
+import absl.logging
 from absl import app, flags
 
 OK, SOME_FAILED, BAD_COMMAND = 0, 1, 2
+# "I0000 00:00:… port.cc:153] oneDNN custom operations are on. …" and the line announcing such lines.
+_START_UP_NOTE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 
 
 def run(main: Callable[[list[str]], int]) -> None:
-    """Parses the flags and runs `main`; bad flags give one line on stderr and status 2."""
+    """Parses the flags and runs `main`; bad flags and Ctrl-C give one line on stderr, no traceback."""
     # TensorFlow's start-up notes are no news to a user; set before it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    app.run(main, flags_parser=_parse)
+
+    def interruptible(argv: list[str]) -> int:
+        try:
+            return main(argv)
+        except KeyboardInterrupt:
+            return fail("interrupted", 128 + signal.SIGINT)
+
+    app.run(interruptible, flags_parser=_parse)
 
 
 def fail(message: object, status: int = BAD_COMMAND) -> int:
@@ -31,9 +44,28 @@ def fail(message: object, status: int = BAD_COMMAND) -> int:
 def log_to_stderr() -> None:
     """Sends the project's messages, INFO and above, to stderr as plain lines."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("pyvips").setLevel(logging.WARNING)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without its start-up notes; anything else it says on stderr comes through.
+
+    The notes are written before TensorFlow reads its log level, so they are taken out of the stream itself.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow as tf
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            lines = caught.read().decode(errors="replace").splitlines(keepends=True)
+            sys.stderr.write("".join(line for line in lines if not _START_UP_NOTE.match(line)))
+    tf.get_logger().setLevel(logging.ERROR)
+    absl.logging.set_verbosity(absl.logging.ERROR)
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -42,7 +74,9 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         sys.exit(fail(f"{error} (--help lists the flags)"))
     if len(rest) > 1:
-        sys.exit(fail(f"unexpected argument {rest[1]!r}: options are written --name=value (--help lists them)"))
+        sys.exit(
+            fail(f"unexpected argument {rest[1]!r}: options are written --name=value (--help lists them)")
+        )
     return rest
 
 

@@ -53,7 +53,9 @@ class Combo(keras.layers.Layer):
         self.rows = rows
         self.cols = cols
 
-    def call(self, crops: tf.Tensor, split: tuple[Any, Any] | None = None, training: bool = False) -> tf.Tensor:
+    def call(
+        self, crops: tf.Tensor, split: tuple[Any, Any] | None = None, training: bool = False
+    ) -> tf.Tensor:
         if split is not None:
             return self._at(crops, split, training)
         tiles = split_tiles(crops, self.tile_px)  # [n·r·c, S, S, 3]

@@ -46,8 +46,14 @@ class Discriminator(keras.Model):
 
         # === Layers and functional model ===
         def conv(filters: int, kernel_size: int, stride: int, name: str) -> Conv:
-            return Conv(filters, kernel_size, stride=stride, spectral_norm=config.spectral_norm,
-                        dtype=dtype, name=name)
+            return Conv(
+                filters,
+                kernel_size,
+                stride=stride,
+                spectral_norm=config.spectral_norm,
+                dtype=dtype,
+                name=name,
+            )
 
         inputs = keras.Input((*crop_px, 3), name="crop")
         x: Any = inputs

@@ -1,0 +1,30 @@
+import pytest
+
+from gan_hd.callbacks import HealthAlarms
+
+WELL = {"effective_rank": 4.0, "norm_b": 0.8, "norm_ab": 1.2, "d_loss": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("sick", "word"),
+    [
+        ({"d_loss": float("nan")}, "NaN"),
+        ({"d_loss": float("inf")}, "NaN"),
+        ({"effective_rank": 1.01}, "collapsing"),
+        ({"norm_ab": 0.81}, "separates"),
+    ],
+)
+def test_each_illness_has_its_alarm_and_speaks_once(sick, word):
+    alarms = HealthAlarms(margin=2.0)
+    assert alarms.check(1000, WELL) == []
+    (message,) = alarms.check(1050, WELL | sick)
+    assert word in message
+    assert alarms.check(1100, WELL | sick) == []  # not again while it lasts
+    alarms.check(1150, WELL)
+    assert len(alarms.check(1200, WELL | sick)) == 1  # a relapse is news
+
+
+def test_the_first_steps_have_grace_but_nan_has_none():
+    alarms = HealthAlarms(margin=2.0)
+    assert alarms.check(100, WELL | {"effective_rank": 1.0, "norm_ab": 0.0}) == []
+    assert alarms.check(100, WELL | {"d_loss": float("nan")}) != []

@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_hd import checkpoints
+from gan_hd.checkpoints import RunFolder, RunFolderError
+from gan_hd.config import apply_overrides
+from gan_hd.gan import SiameseGAN
+
+
+def _gan(config, dtype="float32"):
+    gan = SiameseGAN(config, dtype=dtype)
+    gan.compile()
+    return gan
+
+
+def _batch():
+    rng = np.random.default_rng(0)
+    return tuple(tf.constant(rng.uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)) for _ in range(2))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+def test_everything_comes_back(tmp_path, smoke, dtype):
+    gan = _gan(smoke, dtype)
+    for _ in range(2):
+        gan.train_step(_batch())
+    with RunFolder(tmp_path / "run", smoke) as folder:
+        folder.checkpoints(gan).save()
+        twin = _gan(smoke, dtype)
+        assert folder.checkpoints(twin).restore() == 2
+    for part in ("generator", "ema_generator", "discriminator", "g_optimizer", "d_optimizer"):
+        ours, theirs = getattr(gan, part).variables, getattr(twin, part).variables
+        assert len(ours) == len(theirs) > 0
+        for x, y in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(x.numpy(), y.numpy(), err_msg=f"{part} {x.path}")
+
+
+def test_an_empty_folder_starts_at_zero_and_only_two_checkpoints_stay(tmp_path, smoke):
+    gan = _gan(smoke)
+    with RunFolder(tmp_path / "run", smoke) as folder:
+        saver = folder.checkpoints(gan)
+        assert saver.restore() == 0
+        for step in (5, 10, 15):
+            gan.step.assign(step)
+            saver.save()
+    assert sorted(p.name for p in folder.checkpoint_dir.glob("*.index")) == ["ckpt-10.index", "ckpt-15.index"]
+
+
+def test_another_configuration_is_refused_and_its_fields_named(tmp_path, smoke):
+    with RunFolder(tmp_path / "run", smoke):
+        pass
+    changed = apply_overrides(smoke, ["losses.margin=3", "train.seed=7"])
+    with pytest.raises(
+        RunFolderError, match=r"losses.margin is 2.0, asked for 3.0, train.seed is 0, asked for 7"
+    ):
+        checkpoints.check_config(tmp_path / "run", changed)
+    checkpoints.check_config(tmp_path / "run", smoke)
+
+
+def test_folders_of_other_kinds_are_left_alone(tmp_path, smoke):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("precious")
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        RunFolder(tmp_path / "photos", smoke)
+    assert [p.name for p in (tmp_path / "photos").iterdir()] == ["a.jpg"]
+
+
+def test_two_trainings_cannot_share_a_folder(tmp_path, smoke):
+    with RunFolder(tmp_path / "run", smoke), pytest.raises(RunFolderError, match="in use"):
+        RunFolder(tmp_path / "run", smoke)
+    with RunFolder(tmp_path / "run", smoke):  # free again
+        pass
+
+
+def test_log_lines_of_lost_work_are_removed(tmp_path, smoke):
+    gan = _gan(smoke)
+    gan.step.assign(10)
+    with RunFolder(tmp_path / "run", smoke) as folder:
+        folder.checkpoints(gan).save()
+        folder.log_file.write_text(
+            "".join(json.dumps({"step": s}) + "\n" for s in (5, 10, 15)) + '{"step": 2'
+        )
+        folder.checkpoints(_gan(smoke)).restore()
+    assert [json.loads(line)["step"] for line in folder.log_file.read_text().splitlines()] == [5, 10]

@@ -1,0 +1,203 @@
+"""The user's commands as they are typed: train, stop, kill, resume, translate; odd files; exit statuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import odd_pictures
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from gan_hd import pictures
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.slow
+
+
+def _start(script, *flags):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / script), *map(str, flags)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _run(script, *flags, expect=0):
+    process = _start(script, *flags)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == expect, err[-3000:]
+    assert "Traceback" not in err, err
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("journey")
+    rng = np.random.default_rng(0)
+    for name in ("photos", "paintings"):
+        (root / name).mkdir()
+        for number in range(3):
+            coarse = PIL.Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
+            coarse.resize((130, 97), PIL.Image.Resampling.BICUBIC).save(root / name / f"{number}.png")
+    return root
+
+
+def _flags(folders, run, steps=60):
+    return [
+        f"--content_dir={folders}/photos",
+        f"--style_dir={folders}/paintings",
+        f"--run_dir={folders / run}",
+        "--preset=smoke",
+        f"--steps={steps}",
+        "--checkpoint_every=10",
+        "--log_every=5",
+        "--sample_every=50",
+    ]
+
+
+def _wait_for(path, process):
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never came")
+
+
+def _weights(run):
+    reader = tf.train.load_checkpoint(str(run / "ckpt"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if not name.startswith("_CHECKPOINTABLE") and "save_counter" not in name
+    }
+
+
+def _log(run):
+    lines = [json.loads(line) for line in (run / "logs/train.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "crops_per_sec"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(folders):
+    out, _ = _run("train.py", *_flags(folders, "straight"))
+    assert "translate.py --model=" in out
+    return folders / "straight"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_ends_as_an_uninterrupted_one_bit_for_bit(folders, uninterrupted, number):
+    flags = _flags(folders, number.name)
+    process = _start("train.py", *flags)
+    _wait_for(folders / number.name / "ckpt/ckpt-10.index", process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    if number == signal.SIGKILL:
+        assert process.returncode == -9
+    else:
+        assert process.returncode == 128 + number and "resumes there" in out, err[-2000:]
+        step = int(out.rpartition("at step ")[2].split(";")[0])
+        assert (folders / number.name / f"ckpt/ckpt-{step}.index").exists()
+    assert not (folders / number.name / "saved_model").exists()
+    _, err = _run("train.py", *flags)
+    assert "resuming at step" in err
+
+    straight, resumed = _weights(uninterrupted), _weights(folders / number.name)
+    assert straight.keys() == resumed.keys() and len(straight) > 50
+    for name, value in straight.items():
+        np.testing.assert_array_equal(value, resumed[name], err_msg=name)
+    if number == signal.SIGKILL:  # stopped at a checkpoint, so the intervals of the logs agree too
+        assert _log(uninterrupted) == _log(folders / number.name)
+
+
+def test_another_configuration_is_refused(folders, uninterrupted):
+    before = sorted(os.listdir(uninterrupted))
+    _, err = _run("train.py", *_flags(folders, "straight"), "--set=losses.margin=1", expect=2)
+    assert "losses.margin is 2.0, asked for 1.0" in err and len(err.strip().splitlines()[-1]) < 400
+    assert sorted(os.listdir(uninterrupted)) == before
+
+
+@pytest.mark.parametrize("mode", ["exact", "grid", "blend"])
+def test_translate_gives_the_same_size_and_never_overwrites(folders, uninterrupted, tmp_path, mode):
+    photo = tmp_path / "ünï cödé.jpg"
+    PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (131, 87, 3), dtype=np.uint8)).save(photo)
+    flags = [f"--input={photo}", f"--model={uninterrupted}", f"--mode={mode}"]
+    out, _ = _run("translate.py", *flags)
+    painted = tmp_path / "ünï cödé_painted.jpg"
+    assert str(painted) in out and pictures.read_rgb(painted).shape == (131, 87, 3)
+    stamp = painted.stat().st_mtime_ns
+    _, err = _run("translate.py", *flags)
+    assert "--overwrite" in err and painted.stat().st_mtime_ns == stamp
+    _run("translate.py", *flags, "--overwrite")
+    assert painted.stat().st_mtime_ns > stamp
+
+
+def test_odd_files_in_a_training_folder(folders, tmp_path):
+    _, bad = odd_pictures.make(tmp_path / "odd")
+    _, err = _run("train.py", *_flags(folders, "odd", steps=4), f"--content_dir={tmp_path / 'odd'}", expect=1)
+    for name in bad:
+        assert name in err
+    assert (folders / "odd/saved_model/saved_model.pb").exists()
+
+
+def test_odd_files_in_a_translate_folder(uninterrupted, tmp_path):
+    good, bad = odd_pictures.make(tmp_path / "odd")
+    out, err = _run(
+        "translate.py",
+        f"--input={tmp_path / 'odd'}",
+        f"--output={tmp_path / 'out'}",
+        f"--model={uninterrupted}",
+        expect=1,
+    )
+    for name in bad:
+        assert any(name in line for line in err.splitlines() if line.startswith("error:")), name
+    for name, (width, height) in good.items():
+        target = tmp_path / "out" / (name if not name.endswith(".gif") else name.replace(".gif", ".png"))
+        assert pictures.read_rgb(target).shape == (height, width, 3), name
+    assert f"{len(good)} translated, 0 skipped, {len(bad)} failed" in err
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "named"),
+    [
+        ("train.py", ["--content_dir=x"], "--style_dir"),
+        (
+            "train.py",
+            ["--content_dir=/nonexistent", "--style_dir=y", "--data_hint=Fetch them."],
+            "Fetch them.",
+        ),
+        ("train.py", ["--content_dir=x", "--style_dir=y", "--tile_px=50"], "tile_px"),
+        ("train.py", ["--content_dir=x", "--style_dir=y", "--preset=best"], "preset"),
+        ("train.py", ["--stepz=3"], "stepz"),
+        ("train.py", ["stray"], "stray"),
+        ("translate.py", [], "--input"),
+        ("translate.py", ["--input=/nonexistent.jpg"], "/nonexistent.jpg"),
+        ("translate.py", [f"--input={ROOT / 'LICENSE'}", "--model=/nonexistent"], "/nonexistent"),
+        ("translate.py", ["--input=x", "--strength=2"], "strength"),
+    ],
+)
+def test_bad_command_lines_give_one_line_and_status_two(tmp_path, script, flags, named):
+    flags = [*flags, f"--run_dir={tmp_path / 'run'}"] if script == "train.py" else flags
+    out, err = _run(script, *flags, expect=2)
+    errors = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1 and named in errors[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_prints_the_settings_and_writes_nothing(folders):
+    out, _ = _run("train.py", *_flags(folders, "dry"), "--dry_run")
+    assert '"tile_px": 16' in out and "3 pictures" in out and not (folders / "dry").exists()
+
+
+@pytest.mark.parametrize("script", ["train.py", "translate.py"])
+def test_help_teaches(script):
+    process = _start(script, "--help")
+    out, _ = process.communicate(timeout=60)
+    assert f"python {script}" in out and "Exit status" in out

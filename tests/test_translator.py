@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from gan_hd import translator as translator_lib
+from gan_hd.export import export_generator
+from gan_hd.models.generator import Generator
+from gan_hd.translator import ModelError, Translator
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    from gan_hd.config import PRESETS
+
+    generator = Generator(PRESETS["smoke"].generator)
+    rng = np.random.default_rng(0)
+    generator.set_weights([rng.normal(size=w.shape, scale=0.15) for w in generator.get_weights()])
+    folder = tmp_path_factory.mktemp("run") / "saved_model"
+    export_generator(generator, folder, config=PRESETS["smoke"], step=1)
+    return generator, folder
+
+
+def _picture(h, w):
+    return np.random.default_rng(h + w).integers(0, 256, (h, w, 3), dtype=np.uint8)
+
+
+def _levels(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+@pytest.mark.parametrize("size", [(97, 130), (33, 201), (64, 64)])
+@pytest.mark.parametrize("tile_px", [32, 60, 128])
+def test_exact_equals_the_whole_picture(model, size, tile_px):
+    translator = Translator(model[1])
+    picture = _picture(*size)
+    whole = translator.translate_whole(picture)
+    assert _levels(whole, picture) > 20  # the generator does something
+    out = translator.translate(picture, tile_px=tile_px)
+    assert out.shape == picture.shape and out.dtype == np.uint8
+    assert _levels(out, whole) <= 1
+    assert _levels(translator.translate(picture, tile_px=tile_px, origin=(8, 16)), whole) <= 1
+
+
+def test_grid_is_the_articles_procedure(model):
+    """The picture cut into bare S×S tiles, each through G on its own, and put together."""
+    generator, folder = model
+    translator, picture = Translator(folder), _picture(48, 64)
+    side = translator.metadata["tile_px"]
+    expected = np.empty_like(picture)
+    for y in range(0, 48, side):
+        for x in range(0, 64, side):
+            tile = picture[None, y : y + side, x : x + side] / np.float32(127.5) - 1
+            painted = generator(tile.astype(np.float32)).numpy()[0]
+            expected[y : y + side, x : x + side] = np.clip(np.rint((painted + 1) * 127.5), 0, 255)
+    out = translator.translate(picture, mode="grid")
+    assert _levels(out, expected) <= 1
+    assert _levels(out, translator.translate_whole(picture)) > 1  # and it has seams
+
+
+def test_blend_smooths_the_seams_of_bare_tiles(model):
+    translator = Translator(model[1])
+    picture = _picture(96, 96)
+    whole = translator.translate_whole(picture).astype(int)
+    errors = {
+        mode: np.abs(translator.translate(picture, mode=mode, tile_px=32) - whole).mean()
+        for mode in ("grid", "blend")
+    }
+    assert errors["blend"] < errors["grid"]
+
+
+@pytest.mark.parametrize("mode", ["exact", "grid", "blend"])
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (17, 2)])
+def test_every_mode_keeps_every_size(model, mode, size):
+    shares = []
+    out = Translator(model[1]).translate(_picture(*size), mode=mode, tile_px=32, done=shares.append)
+    assert out.shape == (*size, 3) and sum(shares) == pytest.approx(1)
+
+
+def test_strength_mixes_photo_and_painting(model):
+    translator, picture = Translator(model[1]), _picture(40, 40)
+    assert _levels(translator.translate(picture, strength=0.0), picture) == 0
+    full = translator.translate(picture).astype(float)
+    assert _levels(translator.translate(picture, strength=0.5), (full + picture) / 2) <= 1
+
+
+def test_other_precisions_are_close(model):
+    picture = _picture(64, 64)
+    exact = Translator(model[1]).translate(picture).astype(int)
+    half = Translator(model[1], precision="mixed_bfloat16").translate(picture)
+    assert 0 < np.abs(half - exact).mean() < 3
+
+
+def test_models_are_found_where_users_point(model, tmp_path):
+    _, folder = model
+    assert translator_lib.find_model(folder) == translator_lib.find_model(folder.parent) == folder
+    with pytest.raises(ModelError, match="expected a run folder"):
+        translator_lib.find_model(tmp_path)
+    (tmp_path / "ckpt").mkdir()
+    with pytest.raises(ModelError, match="has not finished"):
+        translator_lib.find_model(tmp_path)
+
+
+def test_bad_arguments_are_refused(model):
+    translator = Translator(model[1])
+    with pytest.raises(ValueError, match="uint8"):
+        translator.translate(np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match="strength"):
+        translator.translate(_picture(4, 4), strength=1.5)
+    with pytest.raises(ValueError, match="mode"):
+        translator.translate(_picture(4, 4), mode="seamless")
+    with pytest.raises(ValueError, match="multiple of 4"):
+        translator.translate(_picture(4, 4), mode="grid", tile_px=30)
