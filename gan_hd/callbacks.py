@@ -96,7 +96,7 @@ class Progress(_Interval):
 class ScalarLog(_Interval):
     """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
 
-    `broken` is set when a value was NaN or infinite; training then stops before anything is saved.
+    Once a value is NaN or infinite, training stops at the next line and `is_broken` keeps it from being saved.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class ScalarLog(_Interval):
         self.log_file = log_file
         self.writer = writer
         self.batch_size = batch_size
-        self.broken = False
+        self._broken = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin()
@@ -131,8 +131,14 @@ class ScalarLog(_Interval):
         for message in self.alarms.check(self.step, values):
             tqdm.write(f"ALARM at step {self.step}: {message}", file=sys.stderr)
         if not all(math.isfinite(value) for value in values.values()):
-            self.broken = True
+            self._broken = True
             self.model.stop_training = True
+
+    def is_broken(self) -> bool:
+        """True where a value of this interval, or of one before, is NaN or infinite."""
+        return self._broken or not all(
+            math.isfinite(float(mean.result())) for mean in self.model.means.values()
+        )
 
 
 class HealthAlarms:

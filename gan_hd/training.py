@@ -184,9 +184,7 @@ def _train_in(
                 ),
                 style=pipeline.fixed_crops(domains["style"], crop_px=sample_px, count=_GRID_ROWS, seed=-2),
             ),
-            callbacks.Saver(
-                every=intervals.checkpoint, checkpoints=checkpoints, is_broken=lambda: scalars.broken
-            ),
+            callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints, is_broken=scalars.is_broken),
             stop,
         ]
         batches = pipeline.training_batches(
@@ -201,7 +199,7 @@ def _train_in(
             callbacks=watchers,
         )
         writer.close()
-        signal_number, broken, step = stop.signal_number, scalars.broken, int(gan.step.numpy())
+        signal_number, broken, step = stop.signal_number, scalars.is_broken(), int(gan.step.numpy())
 
     # === Export ===
     saved_model = None

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from gan_hd import config as config_lib
@@ -73,3 +76,11 @@ def test_settings_that_cannot_work_are_named(override, named):
 def test_unknown_fields_in_a_file_are_named():
     with pytest.raises(ValueError, match="losses.hinge"):
         config_lib.from_json('{"losses": {"hinge": 1}}')
+
+
+def test_the_configuration_page_knows_every_setting_and_its_value():
+    page = (Path(__file__).parent.parent / "docs/configuration.md").read_text()
+    values = {name: config_lib.flatten(PRESETS[name]) for name in ("default", "article")}
+    for setting, value in values["default"].items():
+        row = f"| `{setting}` | {json.dumps(value)} | {json.dumps(values['article'][setting])} |"
+        assert row in page, row

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gan_hd import training
 from gan_hd.config import apply_overrides
@@ -76,11 +77,16 @@ def test_nan_stops_with_an_alarm_and_keeps_the_last_good_checkpoint(train, tmp_p
         "train.discriminator_lr=1e20",
         steps=40,
         run_dir=str(tmp_path / "hot"),
-        intervals=Intervals(log=4, sample=100, checkpoint=100),
+        intervals=Intervals(log=4, sample=100, checkpoint=3),
     )
     assert outcome.broken and outcome.step < 40 and outcome.saved_model is None
     assert "NaN" in capsys.readouterr().err
-    assert not list((tmp_path / "hot/ckpt").glob("*.index"))
+    # Checkpoints between the lines of the log must not hold the broken weights either.
+    for checkpoint in (tmp_path / "hot/ckpt").glob("*.index"):
+        reader = tf.train.load_checkpoint(str(checkpoint.with_suffix("")))
+        for name in reader.get_variable_to_shape_map():
+            if name.startswith(("generator", "discriminator")):
+                assert np.isfinite(reader.get_tensor(name)).all(), (checkpoint, name)
 
 
 @pytest.mark.parametrize(
