@@ -14,6 +14,8 @@ The same command again resumes. Ctrl-C stops after saving. The run folder ends u
 Exit status: 0 done, 1 done but some pictures were unreadable (or a loss became NaN), 2 bad command line.
 """
 
+from pathlib import Path
+
 from absl import flags
 
 from gan_hd import config as config_lib
@@ -44,7 +46,9 @@ _PRECISION = flags.DEFINE_enum(
 )
 _STRATEGY = flags.DEFINE_enum("strategy", "auto", config_lib.STRATEGIES, "How to use several devices.")
 _JIT = flags.DEFINE_bool(
-    "jit_compile", False, "Compile the step with XLA: faster on GPU and TPU, slower on CPU."
+    "jit_compile",
+    None,
+    "Compile the step with XLA. Default: yes on GPU and TPU where combo.random_phase is off, else no.",
 )
 _CACHE = flags.DEFINE_float(
     "cache_gib", 4.0, "Memory for decoded pictures, GiB; what does not fit is read anew.", lower_bound=0
@@ -98,7 +102,7 @@ def main(argv: list[str]) -> int:
         return entry.fail(error)
     except training.TrainingError as error:
         return entry.fail(error, entry.SOME_FAILED)
-    if outcome.signal_number is not None:
+    if outcome.signal_number is not None and outcome.saved_model is None:
         print(f"stopped at step {outcome.step}; the same command again resumes there")
         return 128 + outcome.signal_number
     if outcome.broken:
@@ -114,21 +118,21 @@ def main(argv: list[str]) -> int:
 
 
 def _dry_run(config: config_lib.Config, sources: dict[str, str], hint: str) -> int:
-    from pathlib import Path
-
-    entry.import_tensorflow()  # for checkpoints
-    from gan_hd import checkpoints, files
+    entry.import_tensorflow()
+    from gan_hd import checkpoints, files, runtime, training
 
     print(config_lib.to_json(config), end="")
     try:
         for flag, source in sources.items():
-            found = files.find_pictures(source)
+            try:
+                found = files.find_pictures(source)
+            except FileNotFoundError as error:
+                return entry.fail(f"--{flag}: {error}.{hint}")
             if not found:
                 return entry.fail(f"--{flag}: no pictures in {source}.{hint}")
             print(f"--{flag}: {len(found)} pictures in {source}")
+        training.check_options(config, runtime.choose_strategy(_STRATEGY.value), _JIT.value)
         checkpoints.check_config(Path(_RUN.value), config)
-    except FileNotFoundError as error:
-        return entry.fail(f"{error}.{hint}")
     except ValueError as error:
         return entry.fail(error)
     print(f"--run_dir: {_RUN.value}; nothing was written")

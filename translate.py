@@ -47,6 +47,8 @@ def main(argv: list[str]) -> int:
         if not inputs:
             return entry.fail(f"--input: no pictures in {_INPUT.value}")
         jobs = files.plan_outputs(inputs, _INPUT.value, _OUTPUT.value)
+        if not jobs:
+            return entry.fail(f"--input: all pictures in {_INPUT.value} are outputs, in {_OUTPUT.value}")
     except (ValueError, OSError) as error:
         return entry.fail(f"--input/--output: {error}")
     entry.import_tensorflow()  # slow; a bad command line does without
@@ -64,7 +66,7 @@ def main(argv: list[str]) -> int:
 def _translate_all(model, jobs: list[tuple[Path, Path]]) -> int:
     from tqdm import tqdm
 
-    from gan_hd import pictures
+    from gan_hd import pictures, translator
 
     done, skipped, failed = 0, 0, []
     for number, (source, target) in enumerate(jobs, start=1):
@@ -74,6 +76,7 @@ def _translate_all(model, jobs: list[tuple[Path, Path]]) -> int:
             continue
         try:
             picture = pictures.read_rgb(source)
+            pictures.check_writable(target, *picture.shape[:2])
             megapixels = picture.shape[0] * picture.shape[1] / 1e6
             with tqdm(
                 total=megapixels,
@@ -91,7 +94,7 @@ def _translate_all(model, jobs: list[tuple[Path, Path]]) -> int:
                     done=lambda share, bar=bar, full=megapixels: bar.update(share * full),
                 )
             pictures.write_rgb(target, painted)
-        except (ValueError, OSError, MemoryError) as error:
+        except (ValueError, OSError, MemoryError, translator.PredictionError) as error:
             text = str(error) or type(error).__name__
             failed.append(source)
             entry.fail(text if str(source) in text else f"{source}: {text}")

@@ -12,7 +12,6 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +95,7 @@ class Progress(_Interval):
 class ScalarLog(_Interval):
     """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
 
-    Once a value is NaN or infinite, training stops at the next line and `is_broken` keeps it from being saved.
+    A value that is NaN or infinite stops the training at its line.
     """
 
     def __init__(
@@ -106,12 +105,11 @@ class ScalarLog(_Interval):
         self.log_file = log_file
         self.writer = writer
         self.batch_size = batch_size
-        self._broken = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin()
         self._time, self._logged_step = time.monotonic(), self.step
-        self.alarms = HealthAlarms(self.model.config.losses.margin)
+        self.alarms = HealthAlarms(self.model.config.losses.margin, can_rank=self.batch_size > 2)
 
     def act(self) -> None:
         now = time.monotonic()
@@ -131,14 +129,7 @@ class ScalarLog(_Interval):
         for message in self.alarms.check(self.step, values):
             tqdm.write(f"ALARM at step {self.step}: {message}", file=sys.stderr)
         if not all(math.isfinite(value) for value in values.values()):
-            self._broken = True
             self.model.stop_training = True
-
-    def is_broken(self) -> bool:
-        """True where a value of this interval, or of one before, is NaN or infinite."""
-        return self._broken or not all(
-            math.isfinite(float(mean.result())) for mean in self.model.means.values()
-        )
 
 
 class HealthAlarms:
@@ -146,13 +137,15 @@ class HealthAlarms:
 
     Args:
         margin: m of the losses, the length D is asked to give to translations.
+        can_rank: False where a batch has too few crops for more than one direction.
     """
 
     #: Steps at the start during which D may still be learning to separate.
     GRACE_STEPS = 300
 
-    def __init__(self, margin: float) -> None:
+    def __init__(self, margin: float, *, can_rank: bool = True) -> None:
         self.margin = margin
+        self.can_rank = can_rank
         self._ringing: set[str] = set()
 
     def check(self, step: int, values: dict[str, float]) -> list[str]:
@@ -164,7 +157,7 @@ class HealthAlarms:
                 "(--set=train.generator_lr=...) or use --precision=float32, in a new --run_dir.",
             ),
             "collapse": (
-                step > self.GRACE_STEPS and values["effective_rank"] < 1.5,
+                step > self.GRACE_STEPS and self.can_rank and values["effective_rank"] < 1.5,
                 f"D is collapsing: differences of its content vectors have effective rank "
                 f"{values['effective_rank']:.2f}, so it tells contents apart along one line only. "
                 "Raise losses.content_weight or losses.collapse_weight.",
@@ -236,15 +229,21 @@ class SampleGrid(_Interval):
 
 
 class Saver(_Interval):
-    """Checkpoints at each interval and at the end, unless `is_broken` says the weights are no good."""
+    """Checkpoints at each interval and at the end; weights that are not finite are never saved.
 
-    def __init__(self, *, every: int, checkpoints: Checkpoints, is_broken: Callable[[], bool]) -> None:
+    `broken` says that such weights were met; training then stops.
+    """
+
+    def __init__(self, *, every: int, checkpoints: Checkpoints) -> None:
         super().__init__(every)
         self.checkpoints = checkpoints
-        self.is_broken = is_broken
+        self.broken = False
 
     def act(self) -> None:
-        if not self.is_broken():
+        self.broken = not self.model.weights_are_finite()
+        if self.broken:
+            self.model.stop_training = True
+        else:
             self.checkpoints.save()
 
 

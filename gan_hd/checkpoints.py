@@ -13,9 +13,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 from pathlib import Path
+from typing import IO
 
+import keras
 import tensorflow as tf
 
 from gan_hd import config as config_lib
@@ -36,12 +39,14 @@ class RunFolder:
     Args:
         path: RUN_DIR.
         config: of the training that is to run.
+        read_only: for the workers beside the chief, which read its checkpoints and write nothing.
 
     Raises:
         RunFolderError: the folder belongs to another configuration, holds something else, or is in use.
     """
 
-    def __init__(self, path: str | os.PathLike, config: Config) -> None:
+    def __init__(self, path: str | os.PathLike, config: Config, *, read_only: bool = False) -> None:
+        self.read_only = read_only
         self.path = Path(path)
         self.checkpoint_dir = self.path / "ckpt"
         self.samples_dir = self.path / "samples"
@@ -49,16 +54,20 @@ class RunFolder:
         self.log_file = self.logs_dir / "train.jsonl"
         self.saved_model_dir = self.path / "saved_model"
         check_config(self.path, config)
+        self._lock: IO[str] | None = None
+        if read_only:
+            return
         for folder in (self.checkpoint_dir, self.samples_dir, self.logs_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")
+        lock = open(self.path / ".lock", "w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            self._lock.close()
+            lock.close()
             raise RunFolderError(
                 f"--run_dir={self.path} is in use by another training: wait for it or name another folder"
             ) from error
+        self._lock = lock
         with whole_file(self.path / "config.json") as part:
             part.write_text(config_lib.to_json(config))
 
@@ -66,7 +75,8 @@ class RunFolder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def checkpoints(self, gan: SiameseGAN) -> Checkpoints:
         return Checkpoints(self, gan)
@@ -102,8 +112,11 @@ class Checkpoints:
             generator=_values(gan.generator),
             ema_generator=_values(gan.ema_generator),
             discriminator=_values(gan.discriminator),
-            g_optimizer=_values(gan.g_optimizer),
-            d_optimizer=_values(gan.d_optimizer),
+            g_optimizer=_values(_inner(gan.g_optimizer)),
+            d_optimizer=_values(_inner(gan.d_optimizer)),
+            # Always there, so that a run may go on in another precision.
+            g_loss_scale=_loss_scale(gan.g_optimizer),
+            d_loss_scale=_loss_scale(gan.d_optimizer),
             norm_means=gan.norm_means,
             step=gan.step,
         )
@@ -118,14 +131,24 @@ class Checkpoints:
             self._manager.save(checkpoint_number=step)
 
     def restore(self) -> int:
-        """Restores the newest checkpoint and returns its step; 0 where there is none.
+        """Restores the newest checkpoint that can be read and returns its step; 0 where there is none.
 
         Log lines that lie after it belong to work that is lost, and are removed.
         """
-        if self._manager.latest_checkpoint:
-            self._checkpoint.restore(self._manager.latest_checkpoint).assert_consumed()
+        for path in reversed(self._manager.checkpoints):
+            try:
+                self._checkpoint.restore(path).assert_consumed()
+                break
+            except (tf.errors.OpError, IndexError) as error:  # what TensorFlow raises for damaged files
+                logging.warning("%s is damaged (%s), trying the one before", path, str(error).split("\n")[0])
+        else:
+            if self._manager.checkpoints:
+                raise RunFolderError(
+                    f"no checkpoint in {self._folder.checkpoint_dir} can be read: name a new --run_dir"
+                )
         step = int(self._gan.step.numpy())
-        _drop_lines_after(self._folder.log_file, step)
+        if not self._folder.read_only:
+            _drop_lines_after(self._folder.log_file, step)
         return step
 
     def _latest_step(self) -> int | None:
@@ -136,6 +159,17 @@ class Checkpoints:
 def _values(holder: object) -> list[tf.Variable]:
     """The TensorFlow variables behind a Keras model or optimiser, in their fixed order."""
     return [variable.value for variable in holder.variables]  # type: ignore[attr-defined]
+
+
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _loss_scale(optimizer: keras.optimizers.Optimizer) -> list[tf.Variable]:
+    """Steps since the last change and the scale itself; stand-ins with the initial values where unused."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return [optimizer.step_counter.value, optimizer.dynamic_scale.value]
+    return [tf.Variable(0, dtype=tf.int64), tf.Variable(2.0**15)]
 
 
 def _drop_lines_after(log_file: Path, step: int) -> None:

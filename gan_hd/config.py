@@ -232,7 +232,6 @@ def validate(config: Config) -> Config:
     """Returns `config`, or raises ValueError naming the first setting that cannot work."""
     stride = 2 ** len(config.generator.widths)
     combo, train, losses = config.combo, config.train, config.losses
-    crop = max(config.crop_px)
     halvings = 2 ** len(config.discriminator.widths)
     for name, domain in (("content", config.content), ("style", config.style)):
         _require(domain.side in SIDES, f"{name}.side", domain.side, f"one of {SIDES}")
@@ -272,12 +271,13 @@ def validate(config: Config) -> Config:
         f"a positive multiple of the generator's stride {stride}",
     )
     _require(combo.rows >= 1 and combo.cols >= 1, "combo.rows/cols", (combo.rows, combo.cols), ">= 1")
-    _require(
-        crop >= halvings,
-        "discriminator.widths",
-        config.discriminator.widths,
-        f"at most log2 of the crop side {crop} halvings",
-    )
+    for side in config.crop_px:
+        _require(
+            side % halvings == 0,
+            "combo.tile_px (--tile_px) times rows or cols",
+            side,
+            f"a multiple of {halvings}, for discriminator.widths halves it {len(config.discriminator.widths)} times",
+        )
     _require(0 <= combo.whole_share <= 1, "combo.whole_share", combo.whole_share, "0..1")
     _require(
         train.batch_size >= 2,
@@ -304,6 +304,7 @@ def validate(config: Config) -> Config:
         _require(getattr(losses, name) >= 0, f"losses.{name}", getattr(losses, name), ">= 0")
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
+    _require(0 <= train.seed < 2**32, "train.seed (--seed)", train.seed, "0..2**32-1")
     _require(0 <= train.augment <= 0.5, "train.augment", train.augment, "0..0.5")
     _require(0 <= train.ema_decay < 1, "train.ema_decay", train.ema_decay, "0 <= decay < 1")
     return config

@@ -63,15 +63,17 @@ def export_generator(
         "config": dataclasses.asdict(config),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f".{output.name}.{uuid.uuid4().hex[:8]}.part")
+    mark = uuid.uuid4().hex[:8]
+    part, old = (output.with_name(f".{output.name}.{mark}.{state}") for state in ("part", "old"))
     try:
         tf.saved_model.save(module, str(part), signatures=signatures)
         (part / "metadata.json").write_text(json.dumps(metadata, indent=2) + "\n")
-        if output.exists():
-            shutil.rmtree(output)
-        os.replace(part, output)
+        if output.exists():  # a full folder cannot be replaced in one go: move it aside first
+            os.rename(output, old)
+        os.rename(part, output)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        for leftover in (part, old):
+            shutil.rmtree(leftover, ignore_errors=True)
     return output
 
 

@@ -79,6 +79,10 @@ def plan_outputs(
             target = path.with_name(f"{path.stem}_painted{suffix}")
         elif Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():
             target = Path(output)
+        elif Path(output).suffix.lower() in EXTENSIONS and not Path(output).is_dir():
+            raise ValueError(
+                f"--output: pictures are written as {' '.join(sorted(WRITABLE))}. Received: {output}"
+            )
         else:
             target = Path(output) / f"{path.stem}{suffix}"
         jobs = [(path, target)]
@@ -91,7 +95,7 @@ def plan_outputs(
             folder = Path(output)
         if folder.is_file() or (folder.suffix.lower() in WRITABLE and not folder.is_dir()):
             raise ValueError(f"--output={output} is a file, but --input names many pictures: name a folder")
-        if folder.resolve() != root.resolve():
+        if root.resolve() in folder.resolve().parents:
             inputs = [path for path in inputs if not path.resolve().is_relative_to(folder.resolve())]
         jobs = [(path, folder / path.relative_to(root)) for path in inputs]
         jobs = [

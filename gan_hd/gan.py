@@ -126,8 +126,8 @@ class SiameseGAN(keras.Model):
             g_scaled = self.g_optimizer.scale_loss(g_loss / replicas)
         d_variables = self.discriminator.trainable_variables
         g_variables = self.generator.trainable_variables
-        d_gradients = tape.gradient(d_scaled, d_variables)
-        g_gradients = tape.gradient(g_scaled, g_variables)
+        d_gradients = self._agree_on_overflow(tape.gradient(d_scaled, d_variables))
+        g_gradients = self._agree_on_overflow(tape.gradient(g_scaled, g_variables))
         del tape
         self.d_optimizer.apply(d_gradients, d_variables)
         self.g_optimizer.apply(g_gradients, g_variables)
@@ -153,8 +153,8 @@ class SiameseGAN(keras.Model):
         if whole:
             parts.append(self.generator(a[:whole], training=True))
         if whole < a.shape[0]:
-            split = self._random_split() if combo.random_phase else None
-            parts.append(self.combo(a[whole:], split=split, training=True))
+            phase = self._random_phase() if combo.random_phase else None
+            parts.append(self.combo(a[whole:], phase=phase, training=True))
         return tf.concat(parts, axis=0)
 
     def loss_terms(self, z_a: tf.Tensor, z_b: tf.Tensor, z_ab: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -210,15 +210,12 @@ class SiameseGAN(keras.Model):
             score = tf.reduce_sum(tf.square(losses.norm(self.discriminator(b, training=True))))
         return losses.gradient_penalty(tape.gradient(score, b))
 
-    def _random_split(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Where this step cuts its crops: multiples of the stride between half a tile and the far half."""
-        stride, half = self.generator.stride_px, self.config.combo.tile_px // 2
-        draws = self._uniform([2], stream=0)
-        splits = []
-        for draw, side in zip(tf.unstack(draws), self.config.crop_px, strict=True):
-            first, last = -(-half // stride), (side - half) // stride
-            splits.append((first + tf.cast(draw * (last - first + 1), tf.int32)) * stride)
-        return splits[0], splits[1]
+    def _random_phase(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """How far this step moves its cuts from the middle: multiples of the stride, at most half a tile."""
+        stride = self.generator.stride_px
+        most = self.config.combo.tile_px // 2 // stride
+        y, x = tf.unstack(self._uniform([2], stream=0))
+        return tuple((tf.cast(draw * (2 * most + 1), tf.int32) - most) * stride for draw in (y, x))
 
     def _augment(self, a: tf.Tensor, b: tf.Tensor, ab: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Translation and cutout of D's inputs, the same for a crop and its translation."""
@@ -251,6 +248,27 @@ class SiameseGAN(keras.Model):
         ]
         cut = inside[0][:, :, None, None] & inside[1][:, None, :, None]
         return shift, 1.0 - tf.cast(cut, tf.float32)
+
+    def _agree_on_overflow(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Under float16 on several replicas: an overflow on one becomes an overflow on all.
+
+        Keras' LossScaleOptimizer asks the first replica only whether to skip the step.
+        """
+        replica = tf.distribute.get_replica_context()
+        if self.dtype_policy.compute_dtype != "float16" or replica.num_replicas_in_sync == 1:
+            return gradients
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g in gradients])
+        overflows = replica.merge_call(
+            lambda strategy, flag: strategy.extended.reduce_to(tf.distribute.ReduceOp.SUM, flag, flag),
+            args=(tf.cast(~finite, tf.float32),),
+        )
+        return [tf.where(overflows > 0, tf.constant(float("inf"), g.dtype), g) for g in gradients]
+
+    def weights_are_finite(self) -> bool:
+        """False where a weight of G or D, or one of their optimisers' moments, is NaN or infinite."""
+        holders = (self.generator, self.discriminator, self.g_optimizer, self.d_optimizer)
+        values = [tf.convert_to_tensor(v) for holder in holders for v in holder.variables]
+        return all(bool(tf.reduce_all(tf.math.is_finite(v))) for v in values if v.dtype.is_floating)
 
     def _uniform(self, shape: list[int], *, stream: int) -> tf.Tensor:
         """Uniform in [0, 1), a function of (seed, step, stream)."""

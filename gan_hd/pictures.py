@@ -32,6 +32,7 @@ _SAVE_OPTIONS: dict[str, dict] = {
     ".tiff": {"compression": "deflate"},
     ".bmp": {},
 }
+_MAX_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".jpe": 65500, ".webp": 16383, ".bmp": 65535}
 
 # The operation cache would keep whole decoded pictures alive.
 pyvips.cache_set_max(0)
@@ -58,25 +59,20 @@ def read_rgb(path: str | os.PathLike, *, side: str = "long", side_px: int | None
         PictureError: the file is missing, empty, truncated or no picture.
     """
     try:
-        image = _open(path)
-        size = (image.width, image.height)
-        pick = {"long": max, "short": min}[side]
-        scale = 1.0 if side_px is None else side_px / pick(size)
+        try:
+            image = pyvips.Image.new_from_file(os.fspath(path), access="sequential", fail_on="truncated")
+        except pyvips.Error:
+            image = _open_with_pillow(path)
+        orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+        size = (image.width, image.height) if orientation < 5 else (image.height, image.width)
+        scale = 1.0 if side_px is None else side_px / {"long": max, "short": min}[side](size)
         if scale < 1:
             image = _thumbnail(path, *(max(1, round(length * scale)) for length in size))
+        elif orientation > 1:
+            image = image.copy_memory().autorot()  # turning by 90° needs random access to the pixels
         return np.ascontiguousarray(_to_srgb(image).numpy())
-    except (pyvips.Error, OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
+    except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
         raise PictureError(f"{path}: {_reason(path, error)}") from error
-
-
-def _open(path: str | os.PathLike) -> pyvips.Image:
-    """The upright picture; its pixels are not decoded yet."""
-    try:
-        image = pyvips.Image.new_from_file(os.fspath(path), access="sequential", fail_on="truncated")
-    except pyvips.Error:
-        return _open_with_pillow(path)
-    # Turning by 90° needs random access to the pixels.
-    return image.copy_memory().autorot() if image.get_typeof("orientation") else image
 
 
 def _open_with_pillow(path: str | os.PathLike) -> pyvips.Image:
@@ -126,8 +122,12 @@ def _reason(path: str | os.PathLike, error: Exception) -> str:
         return "the file is empty"
     if isinstance(error, PIL.UnidentifiedImageError):
         return "this is not a picture, or of a format that is not supported"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "cannot be decoded: " + "; ".join(dict.fromkeys(lines))
+    return f"cannot be decoded: {_one_line(error)}"
+
+
+def _one_line(error: Exception) -> str:
+    """libvips reports several lines, some of them twice."""
+    return "; ".join(dict.fromkeys(line.strip() for line in str(error).splitlines() if line.strip()))
 
 
 def write_rgb(path: str | os.PathLike, pixels: np.ndarray) -> None:
@@ -140,10 +140,8 @@ def write_rgb(path: str | os.PathLike, pixels: np.ndarray) -> None:
         OSError: where the disk refuses (full, read-only).
     """
     path = Path(path)
-    options = _SAVE_OPTIONS.get(path.suffix.lower())
-    if options is None:
-        known = " ".join(_SAVE_OPTIONS)
-        raise ValueError(f"pictures are written as {known}. Received: {path.name}")
+    check_writable(path, *pixels.shape[:2])
+    options = _SAVE_OPTIONS[path.suffix.lower()]
     with whole_file(path) as part:
         if path.suffix.lower() == ".bmp":
             PIL.Image.fromarray(pixels).save(part)
@@ -151,12 +149,19 @@ def write_rgb(path: str | os.PathLike, pixels: np.ndarray) -> None:
         try:
             pyvips.Image.new_from_array(pixels, interpretation="srgb").write_to_file(str(part), **options)
         except pyvips.Error as error:
-            raise OSError(f"{path}: could not be written: {_reason(path.parent, error)}") from error
+            raise OSError(f"{path} could not be written: {_one_line(error)}") from error
 
 
-def can_write(suffix: str) -> bool:
-    """True where :func:`write_rgb` knows the format of `suffix` (".jpg")."""
-    return suffix.lower() in _SAVE_OPTIONS
+def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
+    """Raises ValueError where the format that `path` ends in cannot hold a picture of this size."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SAVE_OPTIONS:
+        raise ValueError(f"pictures are written as {' '.join(_SAVE_OPTIONS)}. Received: {Path(path).name}")
+    if max(height, width) > _MAX_SIDE_PX.get(suffix, 2**31 - 1):
+        raise ValueError(
+            f"{path}: a {suffix} file holds at most {_MAX_SIDE_PX[suffix]} px a side, this picture has "
+            f"{width}x{height}: name a .png or .tif in --output"
+        )
 
 
 def enlarge_to_cover(pixels: np.ndarray, side_px: int) -> np.ndarray:

@@ -13,17 +13,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from gan_hd import files, pictures, pixels
+from gan_hd import files, pictures, pixels, runtime
 from gan_hd.config import Config, DomainConfig
 
+T = TypeVar("T")
 _ALIGN = 64  # bytes; slices of a tensor that start and end on this boundary share its memory
 
 
@@ -46,6 +50,7 @@ class Domain:
     widths: np.ndarray  # int64 [n]
     offsets: np.ndarray  # int64 [n], bytes into `pool`, or -1
     pool: tf.Tensor  # uint8 [bytes]
+    min_side_px: int  # smaller pictures are enlarged to this
     skipped: dict[str, str]  # path -> why
 
     def __len__(self) -> int:
@@ -93,30 +98,28 @@ def load_domain(
     offsets: list[int] = []
     chunks: list[np.ndarray] = []
     used, enlarged, skipped = 0, 0, {}
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        bar = tqdm(
-            workers.map(read, paths),
-            total=len(paths),
-            desc=f"reading {name}",
-            unit="picture",
-            disable=not progress,
-            file=sys.stderr,
-        )
-        for path, picture in zip(paths, bar, strict=True):
-            if isinstance(picture, str):
-                skipped[str(path)] = picture
-                continue
-            height, width = picture.shape[:2]
-            enlarged += min(height, width) == min_side_px
-            block = np.zeros((height, _pitch(width)), np.uint8)
-            block[:, : width * 3] = picture.reshape(height, -1)
-            fits = used + block.nbytes <= memory_bytes
-            kept.append(str(path))
-            sizes.append((height, width))
-            offsets.append(used if fits else -1)
-            if fits:
-                chunks.append(block.reshape(-1))
-                used += block.nbytes
+    bar = tqdm(
+        _read_ahead(paths, read),
+        total=len(paths),
+        desc=f"reading {name}",
+        unit="picture",
+        disable=not progress,
+        file=sys.stderr,
+    )
+    for path, picture in zip(paths, bar, strict=True):
+        if isinstance(picture, str):
+            skipped[str(path)] = picture
+            continue
+        height, width = picture.shape[:2]
+        enlarged += min(height, width) == min_side_px
+        block = _padded_rows(picture)
+        fits = used + block.nbytes <= memory_bytes
+        kept.append(str(path))
+        sizes.append((height, width))
+        offsets.append(used if fits else -1)
+        if fits:
+            chunks.append(block.reshape(-1))
+            used += block.nbytes
     for bad, why in skipped.items():
         logging.warning("skipped %s: %s", bad, why)
     if not kept:
@@ -133,14 +136,38 @@ def load_domain(
         len(skipped),
         used / 2**20,
         f", {streamed} read anew for each crop (see --cache_gib)" if streamed else "",
-        f", {enlarged} no larger than a crop" if enlarged else "",
+        f", {enlarged} enlarged to or just as large as a crop" if enlarged else "",
     )
-    pool = np.concatenate(chunks) if chunks else np.zeros(_ALIGN, np.uint8)
     heights, widths = np.array(sizes, np.int64).T
+    pool = _pool(chunks, used)
+    return Domain(
+        name, config, kept, heights, widths, np.array(offsets, np.int64), pool, min_side_px, skipped
+    )
+
+
+def _read_ahead(paths: list[Path], read: Callable[[Path], T]) -> Iterator[T]:
+    """read(path) for all paths, in order, on all cores, with few results waiting."""
+    cores = runtime.cpu_count()
+    with ThreadPoolExecutor(cores) as workers:
+        waiting: deque[Future[T]] = deque()
+        for path in paths:
+            waiting.append(workers.submit(read, path))
+            if len(waiting) > 2 * cores:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _pool(chunks: list[np.ndarray], size: int) -> tf.Tensor:
+    """Joins the chunks, letting go of each as it is copied; leaves `chunks` empty."""
+    joined = np.zeros(max(size, _ALIGN), np.uint8)
+    end = size
+    while chunks:
+        chunk = chunks.pop()
+        joined[end - chunk.size : end] = chunk
+        end -= chunk.size
     with tf.device("CPU"):
-        return Domain(
-            name, config, kept, heights, widths, np.array(offsets, np.int64), tf.constant(pool), skipped
-        )
+        return tf.constant(joined)
 
 
 def _read_at(path: str, config: DomainConfig, min_side_px: int) -> np.ndarray:
@@ -149,9 +176,12 @@ def _read_at(path: str, config: DomainConfig, min_side_px: int) -> np.ndarray:
     return pictures.enlarge_to_cover(picture, min_side_px)
 
 
-def _pitch(width: int | np.ndarray) -> int | np.ndarray:
-    """Bytes per cached row: 3·width rounded up to the alignment."""
-    return -(-3 * width // _ALIGN) * _ALIGN
+def _padded_rows(picture: np.ndarray) -> np.ndarray:
+    """uint8 [h, w, 3] -> uint8 [h, pitch], the pitch being 3·w rounded up to the alignment."""
+    height, width = picture.shape[:2]
+    block = np.zeros((height, -(-3 * width // _ALIGN) * _ALIGN), np.uint8)
+    block[:, : width * 3] = picture.reshape(height, -1)
+    return block
 
 
 def training_batches(
@@ -198,7 +228,7 @@ def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], s
         place, tf.stack([tf.constant(seed, tf.int64), epoch]), tf.constant(count - 1, tf.int64)
     )
     height, width = tf.constant(domain.heights)[choice], tf.constant(domain.widths)[choice]
-    picture = _picture(domain, choice, height, width, min(crop_px))  # [height, pitch] uint8
+    picture = _picture(domain, choice, height, width)  # [height, pitch] uint8
 
     # One draw per choice: scale, flat or not, flip, and a position per candidate.
     draws = tf.random.stateless_uniform(
@@ -241,9 +271,7 @@ def structure(window: tf.Tensor) -> tf.Tensor:
     return vertical + tf.reduce_mean(tf.abs(luma[:, 2:] - luma[:, :-2]))
 
 
-def _picture(
-    domain: Domain, choice: tf.Tensor, height: tf.Tensor, width: tf.Tensor, min_side_px: int
-) -> tf.Tensor:
+def _picture(domain: Domain, choice: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
     """uint8 [height, pitch]: from the cache without a copy, or from the file."""
     pitch = -(-3 * width // _ALIGN) * _ALIGN
     offset = tf.constant(domain.offsets)[choice]
@@ -252,10 +280,11 @@ def _picture(
         return tf.reshape(tf.slice(domain.pool, [offset], [height * pitch]), [height, pitch])
 
     def read(number: np.ndarray) -> np.ndarray:
-        picture = _read_at(domain.paths[int(number)], domain.config, min_side_px)
-        block = np.zeros((picture.shape[0], _pitch(picture.shape[1])), np.uint8)
-        block[:, : picture.shape[1] * 3] = picture.reshape(picture.shape[0], -1)
-        return block
+        path, size = domain.paths[number], (domain.heights[number], domain.widths[number])
+        picture = _read_at(path, domain.config, domain.min_side_px)
+        if picture.shape[:2] != size:
+            raise pictures.PictureError(f"{path}: the file has changed since training started")
+        return _padded_rows(picture)
 
     def from_file() -> tf.Tensor:
         return tf.ensure_shape(tf.numpy_function(read, [choice], tf.uint8), [None, None])

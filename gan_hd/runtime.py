@@ -5,6 +5,7 @@ In: the words given on the command line. Out: a Keras dtype policy name, a ``tf.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import tensorflow as tf
@@ -25,7 +26,8 @@ def choose_precision(precision: str = "auto") -> str:
         raise ValueError(f"--precision must be one of {', '.join(PRECISIONS)}. Received: {precision}")
     if precision != "auto":
         return precision
-    if tf.config.list_logical_devices("TPU"):
+    # Physical devices: listing logical ones would start the runtime before a strategy can set it up.
+    if tf.config.list_physical_devices("TPU"):
         return "mixed_bfloat16"
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -76,14 +78,25 @@ def choose_strategy(strategy: str = "auto") -> tf.distribute.Strategy:
     return tf.distribute.get_strategy()
 
 
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """True for the one process that writes checkpoints, logs and the exported model."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    if resolver.task_type == "worker" and "chief" not in resolver.cluster_spec().jobs:
+        return resolver.task_id == 0
+    return resolver.task_type == "chief"
+
+
 def describe_devices() -> str:
     """One phrase: how many accelerators or CPU cores TensorFlow will use."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         names = [tf.config.experimental.get_device_details(g).get("device_name", "GPU") for g in gpus]
         return ", ".join(names)
-    import os
+    return f"CPU, {cpu_count()} cores"
 
-    return (
-        f"CPU, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
-    )
+
+def cpu_count() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -139,7 +139,8 @@ def plan_blend(
     tile_px, overlap_px = _ceil(tile_px, stride_px), _ceil(overlap_px, stride_px)
     if not 0 < 2 * overlap_px <= tile_px:
         raise ValueError(
-            f"the overlap must be between 1 and half a tile, {tile_px // 2} px. Received: {overlap_px}"
+            f"tiles of {tile_px} px can blend over 1 to {tile_px // 2} px: use larger tiles (--tile_px). "
+            f"Received: {overlap_px}"
         )
     step = tile_px - overlap_px
     # The first tile begins one overlap before the picture, so every pixel lies under a full set of weights.
@@ -241,7 +242,11 @@ def run_plan(
                 target[...] = kept
             done(1 / len(plan.tiles))
     assert result is not None  # a plan has at least one tile
-    return from_float(result) if blended else result
+    if not blended:
+        return result
+    # In bands of rows: the conversion needs several times the memory of what it converts.
+    bands = range(0, plan.height, plan.window_h)
+    return np.concatenate([from_float(result[y : y + plan.window_h]) for y in bands])
 
 
 def _batches(tiles: tuple[Tile, ...], size: int) -> Iterator[tuple[Tile, ...]]:

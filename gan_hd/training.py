@@ -12,7 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from gan_hd import callbacks, pipeline, runtime
-from gan_hd.checkpoints import RunFolder
+from gan_hd.checkpoints import Checkpoints, RunFolder, check_config
 from gan_hd.config import Config
 from gan_hd.export import export_generator
 from gan_hd.gan import SiameseGAN
@@ -63,36 +63,30 @@ def train(
     strategy: str = "auto",
     cache_gib: float = 4.0,
     intervals: Intervals = Intervals(),
-    jit_compile: bool = False,
+    jit_compile: bool | None = None,
     hint: str = "",
 ) -> Outcome:
     """Trains until `steps` updates are made in all, resuming where the run folder stands, then exports.
 
     Args:
         config: what to train.
-        content_dir, style_dir: folders, globs or files, see pictures.find_pictures.
+        content_dir, style_dir: folders, globs or files, see files.find_pictures.
         run_dir: where everything goes.
         steps: total, counted from the first start of the run.
         precision, strategy: see runtime.
         cache_gib: memory for decoded pictures, both domains together.
-        jit_compile: compile the step with XLA; needs static shapes, so combo.random_phase must be off.
+        jit_compile: compile the step with XLA; needs static shapes, so combo.random_phase must be off. None: see
+            check_options.
         hint: what to do about an empty folder, for the error message.
 
     Raises:
         EmptyDomainError, RunFolderError, ValueError: what was given cannot be trained on; one line.
         TrainingError: training broke off; the run folder resumes at its last checkpoint.
     """
-    batch_size = config.train.batch_size
+    distribution = runtime.choose_strategy(strategy)  # before anything else wakes the devices
     policy = runtime.choose_precision(precision)
-    distribution = runtime.choose_strategy(strategy)
-    replicas = distribution.num_replicas_in_sync
-    if batch_size % replicas or batch_size // replicas <= config.losses.rotations:
-        raise ValueError(
-            f"--batch_size must be a multiple of the {replicas} replica(s) and give each more than "
-            f"losses.rotations = {config.losses.rotations} crops. Received: {batch_size}"
-        )
-    if jit_compile and config.combo.random_phase:
-        raise ValueError("--jit_compile needs static shapes: add --set=combo.random_phase=false")
+    jit_compile = check_options(config, distribution, jit_compile)
+    check_config(Path(run_dir), config)
 
     # === Data ===
     domains = {}
@@ -109,17 +103,30 @@ def train(
             hint=hint,
         )
 
-    with RunFolder(run_dir, config) as folder:
+    # === Model, as the run folder knows it ===
+    with distribution.scope():
+        gan = SiameseGAN(config, dtype=policy)
+        gan.compile(jit_compile=jit_compile)
+    is_chief = runtime.is_chief(distribution)
+    with RunFolder(run_dir, config, read_only=not is_chief) as folder:
+        checkpoints = folder.checkpoints(gan)
+        first_step = checkpoints.restore()
+        logging.info(
+            "%s, precision %s, strategy %s x%d, XLA %s; G %.2f M weights, sees %d px; D %.2f M weights",
+            runtime.describe_devices(),
+            policy,
+            type(distribution).__name__,
+            distribution.num_replicas_in_sync,
+            "on" if jit_compile else "off",
+            gan.generator.count_params() / 1e6,
+            gan.generator.radius_px,
+            gan.discriminator.count_params() / 1e6,
+        )
+        verb = "resuming" if first_step else "starting"
+        logging.info("%s at step %d of %d in %s", verb, first_step, steps, folder.path)
         try:
-            return _train_in(
-                folder,
-                config,
-                domains,
-                distribution,
-                policy,
-                steps=steps,
-                intervals=intervals,
-                jit_compile=jit_compile,
+            return _fit_and_export(
+                gan, domains, folder, checkpoints, first_step=first_step, steps=steps, intervals=intervals
             )
         except tf.errors.OpError as error:
             reason = next(iter(error.message.splitlines()), type(error).__name__)
@@ -128,50 +135,49 @@ def train(
             ) from error
 
 
-def _train_in(
-    folder: RunFolder,
-    config: Config,
+def check_options(config: Config, distribution: tf.distribute.Strategy, jit_compile: bool | None) -> bool:
+    """Whether to compile with XLA; raises ValueError where configuration and machine do not go together.
+
+    None asks for a choice: XLA on accelerators where all shapes are static. On CPUs it is slower (docs/experiments.md).
+    """
+    batch_size, replicas = config.train.batch_size, distribution.num_replicas_in_sync
+    if batch_size % replicas or batch_size // replicas <= config.losses.rotations:
+        raise ValueError(
+            f"--batch_size must be a multiple of the {replicas} replica(s) and give each more than "
+            f"losses.rotations = {config.losses.rotations} crops. Received: {batch_size}"
+        )
+    on_tpu = isinstance(distribution, tf.distribute.TPUStrategy)
+    if config.combo.random_phase and (jit_compile or on_tpu):
+        raise ValueError("--jit_compile and TPUs need static shapes: add --set=combo.random_phase=false")
+    if jit_compile is None:
+        return not config.combo.random_phase and (on_tpu or bool(tf.config.list_physical_devices("GPU")))
+    return jit_compile
+
+
+def _fit_and_export(
+    gan: SiameseGAN,
     domains: dict[str, pipeline.Domain],
-    distribution: tf.distribute.Strategy,
-    policy: str,
+    folder: RunFolder,
+    checkpoints: Checkpoints,
     *,
+    first_step: int,
     steps: int,
     intervals: Intervals,
-    jit_compile: bool,
 ) -> Outcome:
+    config = gan.config
     batch_size = config.train.batch_size
-
-    # === Model, as the run folder knows it ===
-    with distribution.scope():
-        gan = SiameseGAN(config, dtype=policy)
-        gan.compile(jit_compile=jit_compile)
-    checkpoints = folder.checkpoints(gan)
-    first_step = checkpoints.restore()
-    logging.info(
-        "%s, precision %s, strategy %s x%d, XLA %s; G %.2f M weights, receptive-field radius %d px; D %.2f M",
-        runtime.describe_devices(),
-        policy,
-        type(distribution).__name__,
-        distribution.num_replicas_in_sync,
-        "on" if jit_compile else "off",
-        gan.generator.count_params() / 1e6,
-        gan.generator.radius_px,
-        gan.discriminator.count_params() / 1e6,
-    )
-    logging.info(
-        "%s at step %d of %d in %s", "resuming" if first_step else "starting", first_step, steps, folder.path
-    )
     skipped = domains["content"].skipped | domains["style"].skipped
 
     # === Training ===
-    signal_number, broken, step = None, False, first_step
+    broken, step = False, first_step
+    stop = callbacks.GracefulStop()
     if first_step < steps:
         writer = tf.summary.create_file_writer(str(folder.logs_dir))
         sample_px = (2 * config.crop_px[0], 2 * config.crop_px[1])
         scalars = callbacks.ScalarLog(
             every=intervals.log, log_file=folder.log_file, writer=writer, batch_size=batch_size
         )
-        stop = callbacks.GracefulStop()
+        saver = callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints)
         watchers = [
             callbacks.Progress(total_steps=steps, batch_size=batch_size, every=10),
             scalars,
@@ -184,7 +190,7 @@ def _train_in(
                 ),
                 style=pipeline.fixed_crops(domains["style"], crop_px=sample_px, count=_GRID_ROWS, seed=-2),
             ),
-            callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints, is_broken=scalars.is_broken),
+            saver,
             stop,
         ]
         batches = pipeline.training_batches(
@@ -196,14 +202,14 @@ def _train_in(
             epochs=1,
             shuffle=False,
             verbose=0,
-            callbacks=watchers,
+            callbacks=[stop] if folder.read_only else watchers,
         )
         writer.close()
-        signal_number, broken, step = stop.signal_number, scalars.is_broken(), int(gan.step.numpy())
+        broken, step = saver.broken, int(gan.step.numpy())
 
     # === Export ===
     saved_model = None
-    if step >= steps and not broken:
+    if step >= steps and not broken and not folder.read_only:
         saved_model = export_generator(
             gan.ema_generator,
             folder.saved_model_dir,
@@ -211,4 +217,4 @@ def _train_in(
             step=step,
             description=f"trained on {len(domains['content'])} content and {len(domains['style'])} style pictures",
         )
-    return Outcome(step, skipped, signal_number, broken, saved_model)
+    return Outcome(step, skipped, stop.signal_number, broken, saved_model)

@@ -46,6 +46,10 @@ def find_model(model: str | os.PathLike | None) -> Path:
     raise ModelError(f"--model={path}: expected a run folder or a SavedModel with metadata.json there")
 
 
+class PredictionError(RuntimeError):
+    """TensorFlow could not compute a tile; the message is one line."""
+
+
 class Translator:
     """A generator ready to translate.
 
@@ -59,8 +63,15 @@ class Translator:
 
     def __init__(self, model: str | os.PathLike | None = None, *, precision: str = "float32") -> None:
         folder = find_model(model)
-        self.metadata = json.loads((folder / "metadata.json").read_text())
-        self._loaded = tf.saved_model.load(str(folder))  # owns the weights
+        try:
+            self.metadata = json.loads((folder / "metadata.json").read_text())
+            missing = {"radius_px", "stride_px", "tile_px"} - self.metadata.keys()
+            if missing:
+                raise ValueError(f"metadata.json lacks {', '.join(sorted(missing))}")
+            self._loaded = tf.saved_model.load(str(folder))  # owns the weights
+        except (ValueError, OSError, IndexError, tf.errors.OpError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"--model={folder} is damaged ({reason}): export it again") from error
         name = "tile" if precision == "float32" else f"tile_{precision}"
         if name not in self._loaded.signatures:
             raise ModelError(f"{folder} cannot compute in {precision}: use --precision=float32")
@@ -71,10 +82,13 @@ class Translator:
 
         Raises:
             MemoryError: the device has too little memory for these windows.
+            PredictionError: anything else that TensorFlow reports.
         """
         try:
             return self._signature(pixels=tf.constant(windows, tf.float32))["pixels"].numpy()
-        except tf.errors.ResourceExhaustedError as error:
+        except tf.errors.OpError as error:
+            if not isinstance(error, tf.errors.ResourceExhaustedError):
+                raise PredictionError(f"TensorFlow: {error.message.splitlines()[0][:500]}") from error
             raise MemoryError(
                 f"not enough memory for windows of {windows.shape[2]}x{windows.shape[1]} px: "
                 "use a smaller --tile_px"

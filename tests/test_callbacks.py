@@ -28,3 +28,7 @@ def test_the_first_steps_have_grace_but_nan_has_none():
     alarms = HealthAlarms(margin=2.0)
     assert alarms.check(100, WELL | {"effective_rank": 1.0, "norm_ab": 0.0}) == []
     assert alarms.check(100, WELL | {"d_loss": float("nan")}) != []
+
+
+def test_two_crops_have_one_difference_and_that_is_no_collapse():
+    assert HealthAlarms(margin=2.0, can_rank=False).check(1000, WELL | {"effective_rank": 1.0}) == []

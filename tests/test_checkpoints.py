@@ -84,3 +84,44 @@ def test_log_lines_of_lost_work_are_removed(tmp_path, smoke):
         )
         folder.checkpoints(_gan(smoke)).restore()
     assert [json.loads(line)["step"] for line in folder.log_file.read_text().splitlines()] == [5, 10]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("mixed_bfloat16", "mixed_float16"), ("mixed_float16", "float32"), ("float32", "mixed_bfloat16")],
+)
+def test_a_run_goes_on_in_another_precision(tmp_path, smoke, first, second):
+    gan, twin = _gan(smoke, first), _gan(smoke, second)
+    gan.train_step(_batch())
+    with RunFolder(tmp_path / "run", smoke) as folder:
+        folder.checkpoints(gan).save()
+        assert folder.checkpoints(twin).restore() == 1
+    for x, y in zip(gan.generator.get_weights(), twin.generator.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+    twin.train_step(_batch())
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, smoke, caplog):
+    gan = _gan(smoke)
+    with RunFolder(tmp_path / "run", smoke) as folder:
+        saver = folder.checkpoints(gan)
+        for step in (5, 10):
+            gan.step.assign(step)
+            saver.save()
+        (folder.checkpoint_dir / "ckpt-10.index").write_bytes(b"")
+        assert folder.checkpoints(_gan(smoke)).restore() == 5
+        assert "ckpt-10 is damaged" in caplog.text
+        (folder.checkpoint_dir / "ckpt-5.index").write_bytes(b"")
+        with pytest.raises(RunFolderError, match="no checkpoint"):
+            folder.checkpoints(_gan(smoke)).restore()
+
+
+def test_workers_beside_the_chief_read_and_write_nothing(tmp_path, smoke):
+    gan = _gan(smoke)
+    gan.step.assign(3)
+    with RunFolder(tmp_path / "run", smoke) as folder:
+        folder.checkpoints(gan).save()
+        before = sorted(p.name for p in (tmp_path / "run").rglob("*"))
+        with RunFolder(tmp_path / "run", smoke, read_only=True) as worker:
+            assert worker.checkpoints(_gan(smoke)).restore() == 3
+        assert sorted(p.name for p in (tmp_path / "run").rglob("*")) == before

@@ -40,17 +40,19 @@ def test_combo_equals_the_generator_on_each_tile():
     x = rng.uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)
     out = Combo(generator, 8)(x).numpy()
     np.testing.assert_allclose(out[:, 8:, :8], generator(x[:, 8:, :8]), atol=1e-5)
-    split = Combo(generator, 8)(x, split=(4, 10)).numpy()
-    np.testing.assert_allclose(split[:, 4:, 10:], generator(x[:, 4:, 10:]), atol=1e-5)
+    moved = Combo(generator, 8)(x, phase=(-4, 2)).numpy()
+    np.testing.assert_allclose(moved[:, 4:, 10:], generator(x[:, 4:, 10:]), atol=1e-5)
+    three = Combo(generator, 4, rows=4, cols=4)(x, phase=(2, -2)).numpy()
+    np.testing.assert_allclose(three[:, 6:10, 2:6], generator(x[:, 6:10, 2:6]), atol=1e-5)
     assert np.abs(out - generator(x).numpy()).max() > 1e-3  # bare tiles do not see across the join
 
 
 def test_gradients_reach_the_generator_through_both_ways():
     generator = Generator(GeneratorConfig((4,), 0, 4))
     combo, x = Combo(generator, 8), tf.ones([1, 16, 16, 3]) * 0.3
-    for split in (None, (6, 10)):
+    for phase in (None, (-2, 2)):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(combo(x, split=split))
+            loss = tf.reduce_sum(combo(x, phase=phase))
         gradient = tape.gradient(loss, generator.get_layer("rgb").kernel.value)
         assert np.abs(gradient).max() > 0
 

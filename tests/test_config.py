@@ -64,7 +64,8 @@ def test_bad_overrides_are_named(override, named):
         ("style.side=wide", "style.side"),
         ("combo.whole_share=1.5", "whole_share"),
         ("losses.margin=-1", "losses.margin"),
-        ("discriminator.widths=[8,8,8,8,8,8,8,8]", "discriminator.widths"),
+        ("train.seed=-1", "--seed"),
+        ("discriminator.widths=[8,8,8,8,8,8,8,8]", "halves it 8 times"),
     ],
 )
 def test_settings_that_cannot_work_are_named(override, named):

@@ -101,3 +101,13 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
 def test_plain_part_of_a_glob():
     assert files._plain_part("a/b/**/*.jpg") == Path("a/b")
     assert files._plain_part("*.jpg") == Path()
+
+
+def test_an_output_above_the_input_loses_nothing(tree, tmp_path):
+    jobs = files.plan_outputs(files.find_pictures(tree), tree, tmp_path)
+    assert len(jobs) == 4 and jobs[1] == (tree / "b.jpg", tmp_path / "b.jpg")
+
+
+def test_a_single_output_needs_a_suffix_that_can_be_written(tree):
+    with pytest.raises(ValueError, match="out.gif"):
+        files.plan_outputs([tree / "b.jpg"], tree / "b.jpg", tree / "out.gif")

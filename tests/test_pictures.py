@@ -1,6 +1,7 @@
 import numpy as np
 import odd_pictures
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from gan_hd import pictures
@@ -125,3 +126,33 @@ def test_small_pictures_are_enlarged_to_cover_a_crop(size, expected):
     assert big.shape == (*expected, 3)
     if size == (1, 1):
         assert (big == pixels).all()
+
+
+def test_formats_that_cannot_hold_a_size_are_named_before_any_work():
+    pictures.check_writable("a.jpg", 30_000, 10)
+    with pytest.raises(ValueError, match=r"a.webp.*16383.*10x17000.*\.png"):
+        pictures.check_writable("a.webp", 17_000, 10)
+
+
+def test_what_libvips_says_about_a_failed_write_is_passed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "_SAVE_OPTIONS", {".png": {"no_such_option": 1}})
+    with pytest.raises(OSError, match="a.png could not be written: .*no_such_option"):
+        pictures.write_rgb(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("side_px", [None, 20])
+def test_all_orientations(tmp_path, orientation, side_px):
+    stored = np.zeros((40, 80, 3), np.uint8)
+    stored[:20, :40] = 255  # top left of what is stored
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    PIL.Image.fromarray(stored).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    with PIL.Image.open(tmp_path / "a.jpg") as image:
+        expected = PIL.ImageOps.exif_transpose(image)
+    pixels = pictures.read_rgb(tmp_path / "a.jpg", side_px=side_px)
+    if side_px:
+        expected = expected.resize((20, 10) if orientation < 5 else (10, 20), PIL.Image.Resampling.LANCZOS)
+    assert pixels.shape[:2] == expected.size[::-1]
+    assert np.abs(pixels.astype(int) - np.asarray(expected)).mean() < 4

@@ -139,3 +139,21 @@ def test_fixed_crops_do_not_depend_on_anything_but_the_seed(noise_folder):
     crops = [pipeline.fixed_crops(domain, crop_px=(64, 64), count=3, seed=-1) for _ in range(2)]
     assert crops[0].shape == (3, 64, 64, 3)
     np.testing.assert_array_equal(*crops)
+
+
+def test_small_pictures_and_oblong_crops_are_the_same_from_cache_and_file(noise_folder):
+    folder = noise_folder("a", size=(40, 30))
+    domains = [_load(folder, min_side_px=64, memory_bytes=memory) for memory in (1 << 30, 0)]
+    for crop_px in ((32, 64), (64, 32), (128, 128)):
+        crops = [pipeline.random_crop(d, tf.constant(1), crop_px=crop_px, seed=0).numpy() for d in domains]
+        assert crops[0].shape == (*crop_px, 3)
+        np.testing.assert_array_equal(*crops)
+
+
+def test_a_file_that_changes_under_a_training_is_named(noise_folder):
+    folder = noise_folder("a", count=1)
+    domain = _load(folder, memory_bytes=0)
+    PIL.Image.new("RGB", (50, 50)).save(domain.paths[0])
+    crops = tf.data.Dataset.counter().map(lambda i: pipeline.random_crop(domain, i, crop_px=CROP, seed=0))
+    with pytest.raises(tf.errors.OpError, match="has changed"):
+        next(iter(crops))

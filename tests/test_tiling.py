@@ -110,7 +110,7 @@ def test_progress_adds_up_to_the_picture():
 def test_bad_requests_are_refused():
     with pytest.raises(ValueError, match="keep the shape"):
         _run(np.zeros((8, 8, 3)), PLANS["grid"](8, 8, (0, 0)), lambda x: x[:, 1:])
-    with pytest.raises(ValueError, match="half a tile"):
+    with pytest.raises(ValueError, match="8 px: use larger tiles"):
         tiling.plan_blend(8, 8, tile_px=16, overlap_px=9)
     with pytest.raises(ValueError, match="multiple of 4"):
         tiling.plan_grid(8, 8, tile_px=6, stride_px=4)

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -109,3 +111,20 @@ def test_bad_arguments_are_refused(model):
         translator.translate(_picture(4, 4), mode="seamless")
     with pytest.raises(ValueError, match="multiple of 4"):
         translator.translate(_picture(4, 4), mode="grid", tile_px=30)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metadata.json", b""),
+        ("metadata.json", b"{}"),
+        ("saved_model.pb", b"x"),
+        ("variables/variables.index", b""),
+    ],
+)
+def test_damaged_models_are_named(model, tmp_path, file, content):
+    folder = tmp_path / "model"
+    shutil.copytree(model[1], folder)
+    (folder / file).write_bytes(content)
+    with pytest.raises(ModelError, match=r"--model=.*model is damaged"):
+        Translator(folder)

@@ -39,9 +39,9 @@ class Combo(keras.layers.Layer):
         tile_px: S.
         rows, cols: tiles per crop.
 
-    ``call(crops, split=...)``: without `split`, all tiles are S×S. With ``split=(y, x)`` the crop is cut
-    once in each direction, at row y and column x (multiples of the generator's stride), so that joins fall
-    at a random place and D cannot learn "a cross in the middle".
+    ``call(crops, phase=...)``: without `phase`, all tiles are S×S. With ``phase=(dy, dx)``, multiples of the
+    generator's stride between -S/2 and S/2, all cuts move by that much, so that joins fall at a random place and D
+    cannot learn "a cross in the middle"; the outer tiles are then smaller or larger than S.
     """
 
     def __init__(
@@ -54,22 +54,25 @@ class Combo(keras.layers.Layer):
         self.cols = cols
 
     def call(
-        self, crops: tf.Tensor, split: tuple[Any, Any] | None = None, training: bool = False
+        self, crops: tf.Tensor, phase: tuple[Any, Any] | None = None, training: bool = False
     ) -> tf.Tensor:
-        if split is not None:
-            return self._at(crops, split, training)
+        if phase is not None:
+            return self._moved(crops, phase, training)
         tiles = split_tiles(crops, self.tile_px)  # [n·r·c, S, S, 3]
         return join_tiles(self.generator(tiles, training=training), rows=self.rows, cols=self.cols)
 
-    def _at(self, crops: tf.Tensor, split: tuple[Any, Any], training: bool) -> tf.Tensor:
-        y, x = split
-        bands = [
-            tf.concat([self.generator(part, training=training) for part in parts], axis=2)
-            for parts in (
-                (crops[:, :y, :x], crops[:, :y, x:]),
-                (crops[:, y:, :x], crops[:, y:, x:]),
-            )
-        ]
+    def _moved(self, crops: tf.Tensor, phase: tuple[Any, Any], training: bool) -> tf.Tensor:
+        ys, xs = (
+            [0, *(cut * self.tile_px + shift for cut in range(1, count)), count * self.tile_px]
+            for count, shift in ((self.rows, phase[0]), (self.cols, phase[1]))
+        )
+        bands = []
+        for top, bottom in zip(ys[:-1], ys[1:], strict=True):
+            tiles = [
+                self.generator(crops[:, top:bottom, left:right], training=training)
+                for left, right in zip(xs[:-1], xs[1:], strict=True)
+            ]
+            bands.append(tf.concat(tiles, axis=2))
         return tf.ensure_shape(tf.concat(bands, axis=1), crops.shape)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
