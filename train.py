@@ -107,6 +107,9 @@ def main(argv: list[str]) -> int:
         return 128 + outcome.signal_number
     if outcome.broken:
         return entry.fail(f"stopped at step {outcome.step} because a loss was not finite", entry.SOME_FAILED)
+    if outcome.saved_model is None:
+        print(f"trained {outcome.step} steps; the chief worker writes the model")
+        return entry.OK
     print(f"trained {outcome.step} steps: {outcome.saved_model}")
     print(f"now: python translate.py --model={_RUN.value} --input=PHOTO")
     if outcome.skipped:

@@ -95,11 +95,12 @@ class Progress(_Interval):
 class ScalarLog(_Interval):
     """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
 
-    A value that is NaN or infinite stops the training at its line.
+    A value that is NaN or infinite stops the training at its line. With several workers each runs this callback,
+    because the means are gathered from all; only the chief, the one with a `log_file`, writes and speaks.
     """
 
     def __init__(
-        self, *, every: int, log_file: Path, writer: tf.summary.SummaryWriter, batch_size: int
+        self, *, every: int, log_file: Path | None, writer: tf.summary.SummaryWriter, batch_size: int
     ) -> None:
         super().__init__(every)
         self.log_file = log_file
@@ -119,6 +120,10 @@ class ScalarLog(_Interval):
         steps = self.step - self._logged_step
         values["crops_per_sec"] = steps * self.batch_size / max(now - self._time, 1e-9)
         self._time, self._logged_step = now, self.step
+        if not all(math.isfinite(value) for value in values.values()):
+            self.model.stop_training = True
+        if self.log_file is None:
+            return
         with open(self.log_file, "a") as log:
             log.write(
                 json.dumps({"step": self.step, "images_seen": self.step * self.batch_size} | values) + "\n"
@@ -128,8 +133,6 @@ class ScalarLog(_Interval):
                 tf.summary.scalar(name, value)
         for message in self.alarms.check(self.step, values):
             tqdm.write(f"ALARM at step {self.step}: {message}", file=sys.stderr)
-        if not all(math.isfinite(value) for value in values.values()):
-            self.model.stop_training = True
 
 
 class HealthAlarms:

@@ -98,6 +98,9 @@ class SiameseGAN(keras.Model):
         self.d_optimizer = adam(train.discriminator_lr, "d_adam", self.discriminator.trainable_variables)
         super().compile(jit_compile=jit_compile, **kwargs)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Nothing is left to build. Keras would reduce a batch over workers here, which fails."""
+
     def call(self, content: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Translates whole pictures with the averaged generator: [n, h, w, 3] -> the same."""
         return self.ema_generator(content, training=training)
@@ -143,6 +146,9 @@ class SiameseGAN(keras.Model):
         }
         for name, value in terms.items():
             self.means[name].update_state(value)
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras averages over workers along the first axis, which scalars lack. `means` has all values.
+            return {"d_loss": d_loss[None]}
         return {name: mean.result() for name, mean in self.means.items()}
 
     def translate_crops(self, a: tf.Tensor) -> tf.Tensor:

@@ -138,7 +138,7 @@ def train(
 def check_options(config: Config, distribution: tf.distribute.Strategy, jit_compile: bool | None) -> bool:
     """Whether to compile with XLA; raises ValueError where configuration and machine do not go together.
 
-    None asks for a choice: XLA on accelerators where all shapes are static. On CPUs it is slower (docs/experiments.md).
+    None asks for a choice: XLA on GPUs and TPUs where all shapes are static, oneDNN on CPUs.
     """
     batch_size, replicas = config.train.batch_size, distribution.num_replicas_in_sync
     if batch_size % replicas or batch_size // replicas <= config.losses.rotations:
@@ -172,10 +172,13 @@ def _fit_and_export(
     broken, step = False, first_step
     stop = callbacks.GracefulStop()
     if first_step < steps:
-        writer = tf.summary.create_file_writer(str(folder.logs_dir))
+        if folder.read_only:
+            writer, log_file = tf.summary.create_noop_writer(), None
+        else:
+            writer, log_file = tf.summary.create_file_writer(str(folder.logs_dir)), folder.log_file
         sample_px = (2 * config.crop_px[0], 2 * config.crop_px[1])
         scalars = callbacks.ScalarLog(
-            every=intervals.log, log_file=folder.log_file, writer=writer, batch_size=batch_size
+            every=intervals.log, log_file=log_file, writer=writer, batch_size=batch_size
         )
         saver = callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints)
         watchers = [
@@ -202,7 +205,7 @@ def _fit_and_export(
             epochs=1,
             shuffle=False,
             verbose=0,
-            callbacks=[stop] if folder.read_only else watchers,
+            callbacks=[scalars, stop] if folder.read_only else watchers,
         )
         writer.close()
         broken, step = saver.broken, int(gan.step.numpy())

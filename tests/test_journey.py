@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,12 +21,13 @@ ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
 
 
-def _start(script, *flags):
+def _start(script, *flags, **variables):
     return subprocess.Popen(
         [sys.executable, str(ROOT / script), *map(str, flags)],
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=os.environ | variables,
     )
 
 
@@ -201,3 +203,28 @@ def test_help_teaches(script):
     process = _start(script, "--help")
     out, _ = process.communicate(timeout=60)
     assert f"python {script}" in out and "Exit status" in out
+
+
+def test_two_workers_train_together_and_only_the_chief_writes(folders):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    workers = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for s in sockets:
+        s.close()
+    flags = [*_flags(folders, "workers", steps=10), "--strategy=multi_worker", "--set=losses.rotations=1"]
+    processes = [
+        _start(
+            "train.py",
+            *flags,
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+            ),
+        )
+        for index in range(2)
+    ]
+    outputs = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "saved_model" in outputs[0][0] and "chief worker writes" in outputs[1][0]
+    run = folders / "workers"
+    assert [line["step"] for line in _log(run)] == [5, 10]
+    assert len(list((run / "logs").glob("events.*"))) == 1
+    assert (run / "ckpt/ckpt-10.index").exists() and (run / "saved_model/saved_model.pb").exists()
