@@ -156,12 +156,10 @@ PRESETS: dict[str, Config] = {
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4),
     ),
-    # The default recipe with smaller networks, at the scales of the sample set.
+    # The default recipe at the scales of the sample set.
     "demo": Config(
         content=DomainConfig(side="long", side_px=1024, scale_min=1.0, scale_max=2.0),
         style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2),
-        generator=GeneratorConfig(widths=(24, 48, 96), blocks=2),
-        discriminator=DiscriminatorConfig(widths=(32, 64, 128, 192)),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4),
     ),

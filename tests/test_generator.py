@@ -24,7 +24,7 @@ def test_receptive_field_is_what_it_says(config):
     generator = Generator(config)
     generator.set_weights([np.full(w.shape, 0.02, np.float32) for w in generator.get_weights()])
     # Before tanh, which would saturate.
-    linear = keras.Model(generator.inputs, generator.get_layer("rgb").output)
+    linear = keras.Model(generator.input, generator.get_layer("rgb").output)
     side, centre = 24 * generator.stride_px, 12 * generator.stride_px
     x = tf.fill([1, side, side, 3], 0.1)
     reached = 0

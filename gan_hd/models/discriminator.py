@@ -29,6 +29,7 @@ class Discriminator(keras.Model):
     Args:
         config: shape of the network.
         crop_px: height and width of the crops, each a multiple of 2 ** len(config.widths).
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16".
     """
 
     def __init__(
@@ -36,13 +37,13 @@ class Discriminator(keras.Model):
         config: DiscriminatorConfig | None = None,
         *,
         crop_px: tuple[int, int] = (128, 128),
+        dtype: Any = None,
         **kwargs: Any,
     ) -> None:
         config = config or DiscriminatorConfig()
         halvings = 2 ** len(config.widths)
         if crop_px[0] % halvings or crop_px[1] % halvings:
             raise ValueError(f"crop_px must be multiples of {halvings}. Received: {crop_px}")
-        dtype = kwargs.get("dtype")
 
         # === Layers and functional model ===
         def conv(filters: int, kernel_size: int, stride: int, name: str) -> Conv:
@@ -74,7 +75,7 @@ class Discriminator(keras.Model):
         # === Config ===
         super().__init__(inputs=inputs, outputs=outputs, **{"name": "discriminator", **kwargs})
         self.config = config
-        # Keras resets the policy of a functional model itself; its layers keep theirs.
+        # A functional model has no policy of its own; its layers have.
         self.policy = keras.dtype_policies.get(dtype or "float32")
         self.crop_px = tuple(crop_px)
 

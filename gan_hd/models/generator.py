@@ -52,11 +52,11 @@ class Generator(keras.Model):
 
     Args:
         config: shape of the network.
+        dtype: Keras dtype policy of the layers, such as "mixed_bfloat16".
     """
 
-    def __init__(self, config: GeneratorConfig | None = None, **kwargs: Any) -> None:
+    def __init__(self, config: GeneratorConfig | None = None, *, dtype: Any = None, **kwargs: Any) -> None:
         config = config or GeneratorConfig()
-        dtype = kwargs.get("dtype")
 
         # === Layers ===
         def conv(filters: int, name: str, **options: Any) -> Conv:
@@ -101,7 +101,7 @@ class Generator(keras.Model):
         # === Config ===
         super().__init__(inputs=inputs, outputs=outputs, **{"name": "generator", **kwargs})
         self.config = config
-        # Keras resets the policy of a functional model itself; its layers keep theirs.
+        # A functional model has no policy of its own; its layers have.
         self.policy = keras.dtype_policies.get(dtype or "float32")
         self.radius_px = reach.reach_px
         self.stride_px = 2 ** len(config.widths)
