@@ -90,8 +90,10 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
     target = tmp_path / "new" / "a.txt"
     with files.whole_file(target) as part:
         part.write_text("1")
+        inode = part.stat().st_ino
         assert not target.exists()
-    assert target.read_text() == "1"
+    # Renamed, not copied: a reader never sees half of it.
+    assert target.read_text() == "1" and target.stat().st_ino == inode
     with pytest.raises(RuntimeError), files.whole_file(target) as part:
         part.write_text("half")
         raise RuntimeError
