@@ -57,8 +57,7 @@ class RunFolder:
         self._lock: IO[str] | None = None
         if read_only:
             return
-        for folder in (self.checkpoint_dir, self.samples_dir, self.logs_dir):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         lock = open(self.path / ".lock", "w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,8 +67,11 @@ class RunFolder:
                 f"--run_dir={self.path} is in use by another training: wait for it or name another folder"
             ) from error
         self._lock = lock
+        # Before the subfolders: whoever looks meanwhile must find a run folder, not a stranger's.
         with whole_file(self.path / "config.json") as part:
             part.write_text(config_lib.to_json(config))
+        for folder in (self.checkpoint_dir, self.samples_dir, self.logs_dir):
+            folder.mkdir(exist_ok=True)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -86,7 +88,8 @@ def check_config(path: Path, config: Config) -> None:
     """Raises RunFolderError where `path` holds another training, or anything else than a training."""
     file = path / "config.json"
     if not file.exists():
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        # Hidden files are our own: a lock, a file being written.
+        if path.exists() and not (path.is_dir() and all(p.name.startswith(".") for p in path.iterdir())):
             raise RunFolderError(f"--run_dir={path} exists and is not a run folder: name a new folder")
         return
     try:

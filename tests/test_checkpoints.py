@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,3 +126,20 @@ def test_workers_beside_the_chief_read_and_write_nothing(tmp_path, smoke):
         with RunFolder(tmp_path / "run", smoke, read_only=True) as worker:
             assert worker.checkpoints(_gan(smoke)).restore() == 3
         assert sorted(p.name for p in (tmp_path / "run").rglob("*")) == before
+
+
+def test_a_folder_that_is_just_being_made_is_no_strangers(tmp_path, smoke):
+    """What another worker may see while the chief opens the folder, in the order it is made."""
+    made = []
+    real = Path.mkdir
+
+    def mkdir(self, *args, **kwargs):
+        checkpoints.check_config(tmp_path / "run", smoke)
+        made.append(self.name)
+        return real(self, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "mkdir", mkdir)
+        with RunFolder(tmp_path / "run", smoke):
+            checkpoints.check_config(tmp_path / "run", smoke)
+    assert made.count("ckpt") == 1 and "logs" in made
