@@ -20,6 +20,7 @@ _WINDOWS = flags.DEFINE_integer("windows", 2, "Pairs of windows at 100 %.", lowe
 
 def main(argv: list[str]) -> int:
     del argv
+    entry.log_to_stderr()
     if not _BEFORE.value or not _AFTER.value:
         return entry.fail("--before and --after are needed: name a photo and its translation")
     try:
