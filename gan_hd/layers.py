@@ -193,17 +193,11 @@ class Gate(keras.layers.Layer):
     """A vector from a direction and a length: x/‖x‖ · softplus(Σ scores).
 
     In: x [n, V] and any number of scores [n, 1]. Out: [n, V] float32 whose Euclidean length is the softplus.
-    The length's derivative by the score is raised by ``GRADIENT_FLOOR``: softplus alone is flat for very negative
-    scores, and a D that once puts everything at the origin could never leave it (docs/experiments.md).
     """
-
-    GRADIENT_FLOOR = 0.1
 
     def call(self, x: tf.Tensor, *scores: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)
-        score = tf.add_n([tf.cast(score, tf.float32) for score in scores])
-        floor = self.GRADIENT_FLOOR * score
-        length = tf.nn.softplus(score) + floor - tf.stop_gradient(floor)
+        length = tf.nn.softplus(tf.add_n([tf.cast(score, tf.float32) for score in scores]))
         # ε under the root: the zero vector stays zero, with a finite gradient.
         return x * tf.math.rsqrt(tf.reduce_sum(tf.square(x), axis=-1, keepdims=True) + 1e-8) * length
 

@@ -97,14 +97,3 @@ def test_identity_start():
 def test_layers_survive_their_config(layer):
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(twin) is type(layer) and twin.get_config() == layer.get_config()
-
-
-@pytest.mark.parametrize("score", [-50.0, 0.0, 3.0])
-def test_the_gate_is_a_softplus_that_never_goes_flat(score):
-    x, scores = tf.constant([[3.0, 4.0]]), tf.constant([[score]])
-    with tf.GradientTape() as tape:
-        tape.watch(scores)
-        z = layers.Gate()(x, scores)
-        length = tf.reduce_sum(z * [[0.6, 0.8]])
-    np.testing.assert_allclose(z, np.log1p(np.exp(score)) * np.array([[0.6, 0.8]]), atol=1e-6)
-    np.testing.assert_allclose(tape.gradient(length, scores), [[1 / (1 + np.exp(-score)) + 0.1]], rtol=1e-4)
