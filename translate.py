@@ -24,7 +24,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "File for a single picture, else a folder. Default: beside the input, NAME_painted."
 )
 _MODEL = flags.DEFINE_string(
-    "model", None, "Run folder or SavedModel (default: the shipped Van Gogh generator)."
+    "model", None, "Run folder or SavedModel (default: the shipped generator; this version has none)."
 )
 _MODE = flags.DEFINE_enum("mode", "exact", ["exact", "grid", "blend"], "How tiles are joined.")
 _TILE = flags.DEFINE_integer("tile_px", None, "Side of a tile, px (default: by mode).", lower_bound=1)

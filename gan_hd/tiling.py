@@ -88,17 +88,7 @@ def plan_exact(
     halo = halo_px(radius_px=radius_px, stride_px=stride_px)
     _check(height, width, tile_px, origin, stride_px)
     tile_h, tile_w = (min(_ceil(tile_px, stride_px), _ceil(side, stride_px)) for side in (height, width))
-    return Plan(
-        height,
-        width,
-        tile_h + 2 * halo,
-        tile_w + 2 * halo,
-        tuple(
-            Tile(y - halo, x - halo, *_clipped(y, x, tile_h, tile_w, height, width))
-            for y in _starts(height, tile_h, origin[0])
-            for x in _starts(width, tile_w, origin[1])
-        ),
-    )
+    return _touching(height, width, tile_h, tile_w, halo=halo, origin=origin)
 
 
 def plan_grid(
@@ -108,17 +98,7 @@ def plan_grid(
     _check(height, width, tile_px, origin, stride_px)
     if tile_px % stride_px:
         raise ValueError(f"in grid mode tile_px must be a multiple of {stride_px}. Received: {tile_px}")
-    return Plan(
-        height,
-        width,
-        tile_px,
-        tile_px,
-        tuple(
-            Tile(y, x, *_clipped(y, x, tile_px, tile_px, height, width))
-            for y in _starts(height, tile_px, origin[0])
-            for x in _starts(width, tile_px, origin[1])
-        ),
-    )
+    return _touching(height, width, tile_px, tile_px, halo=0, origin=origin)
 
 
 def plan_blend(
@@ -247,6 +227,18 @@ def run_plan(
     # In bands of rows: the conversion needs several times the memory of what it converts.
     bands = range(0, plan.height, plan.window_h)
     return np.concatenate([from_float(result[y : y + plan.window_h]) for y in bands])
+
+
+def _touching(
+    height: int, width: int, tile_h: int, tile_w: int, *, halo: int, origin: tuple[int, int]
+) -> Plan:
+    """Tiles whose kept parts touch, each reading `halo` px more on every side."""
+    tiles = tuple(
+        Tile(y - halo, x - halo, *_clipped(y, x, tile_h, tile_w, height, width))
+        for y in _starts(height, tile_h, origin[0])
+        for x in _starts(width, tile_w, origin[1])
+    )
+    return Plan(height, width, tile_h + 2 * halo, tile_w + 2 * halo, tiles)
 
 
 def _batches(tiles: tuple[Tile, ...], size: int) -> Iterator[tuple[Tile, ...]]:
