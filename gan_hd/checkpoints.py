@@ -87,9 +87,11 @@ class RunFolder:
 def check_config(path: Path, config: Config) -> None:
     """Raises RunFolderError where `path` holds another training, or anything else than a training."""
     file = path / "config.json"
+    # Listed before the configuration is looked for: another worker may be making this run folder now, and it
+    # writes the configuration before anything else that shows. Hidden files are our own: a lock, a part.
+    is_free = not path.exists() or (path.is_dir() and all(p.name.startswith(".") for p in path.iterdir()))
     if not file.exists():
-        # Hidden files are our own: a lock, a file being written.
-        if path.exists() and not (path.is_dir() and all(p.name.startswith(".") for p in path.iterdir())):
+        if not is_free:
             raise RunFolderError(f"--run_dir={path} exists and is not a run folder: name a new folder")
         return
     try:

@@ -68,6 +68,24 @@ def test_folders_of_other_kinds_are_left_alone(tmp_path, smoke):
     assert [p.name for p in (tmp_path / "photos").iterdir()] == ["a.jpg"]
 
 
+def test_a_run_folder_being_made_by_another_worker_is_no_strangers(tmp_path, smoke, monkeypatch):
+    """The chief makes the folder in the moment between this worker's two looks at it."""
+    exists = Path.exists
+    made = []
+
+    def exists_a_moment_ago(path):
+        answer = exists(path)
+        if path.name == "config.json" and not made:
+            made.append(path)
+            with RunFolder(tmp_path / "run", smoke):
+                pass
+        return answer
+
+    monkeypatch.setattr(Path, "exists", exists_a_moment_ago)
+    checkpoints.check_config(tmp_path / "run", smoke)
+    assert made
+
+
 def test_two_trainings_cannot_share_a_folder(tmp_path, smoke):
     with RunFolder(tmp_path / "run", smoke), pytest.raises(RunFolderError, match="in use"):
         RunFolder(tmp_path / "run", smoke)
