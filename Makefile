@@ -12,7 +12,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "gan-hd needs Python 3.10 or newer; name one with make PYTHON=...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,dev,serve,app,onnx]'
 	touch $@
 
 # Draws the sample set, trains for some minutes, translates a 12-megapixel picture, shows before and after.
@@ -27,8 +27,9 @@ demo: setup
 	@echo "The 12-megapixel painting:             $(DEMO)/photo_painted.jpg"
 	@echo "How the training went:                 $(DEMO)/run/samples/"
 
+# In two processes, file by file: most tests wait for TensorFlow to trace, on one core.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 check: setup
 	$(BIN)/ruff format --check .

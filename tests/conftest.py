@@ -1,6 +1,7 @@
 """Shared fixtures. TensorFlow's start-up notes stay quiet; two logical CPUs let strategies be tested."""
 
 import os
+import signal
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,6 +15,9 @@ from gan_hd.config import PRESETS, Config
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+# A run in the background is started with Ctrl-C ignored, which the processes it starts inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -17,8 +17,11 @@ import absl.logging
 from absl import app, flags
 
 OK, SOME_FAILED, BAD_COMMAND = 0, 1, 2
-# "I0000 00:00:… port.cc:153] oneDNN custom operations are on. …" and the line announcing such lines.
-_START_UP_NOTE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
+# "I0000 00:00:… port.cc:153] oneDNN custom operations are on. …", the line announcing such lines, and what
+# TensorFlow 2.18 calls an error although nothing is wrong.
+_START_UP_NOTE = re.compile(
+    r"[IW]\d{4} |WARNING: All log messages before absl|E\d{4} .*Unable to register cu\w+ factory"
+)
 
 
 def run(main: Callable[[list[str]], int]) -> None:
