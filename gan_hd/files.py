@@ -15,8 +15,6 @@ from pathlib import Path
 
 #: What a folder is searched for. A file named on its own is tried whatever its name.
 EXTENSIONS = frozenset(".jpg .jpeg .jpe .png .webp .bmp .tif .tiff .gif .heic .heif .avif .ppm".split())
-#: Suffixes that pictures are written with; an input of another kind becomes a PNG.
-WRITABLE = frozenset(".jpg .jpeg .jpe .png .webp .tif .tiff .bmp".split())
 
 
 def find_pictures(source: str | os.PathLike) -> list[Path]:
@@ -54,7 +52,12 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def plan_outputs(
-    inputs: list[Path], source: str | os.PathLike, output: str | os.PathLike | None
+    inputs: list[Path],
+    source: str | os.PathLike,
+    output: str | os.PathLike | None,
+    *,
+    writable: frozenset[str],
+    suffix: str | None = None,
 ) -> list[tuple[Path, Path]]:
     """Where each input's translation goes.
 
@@ -63,28 +66,35 @@ def plan_outputs(
         source: what the user named: a file, a folder or a glob.
         output: a file (for a single picture) or a folder. None: ``NAME_painted`` beside a single file,
             ``FOLDER_painted`` beside a folder or the folder a glob starts in.
+        writable: suffixes of files that can be written; an input of another kind becomes a PNG.
+        suffix: one of them, for all outputs; None keeps each input's.
 
     Returns:
-        (input, output) pairs. Relative names are kept; a format that cannot be written becomes PNG; inputs that
-        would end on one name keep their suffix within it (``a.gif`` beside ``a.png`` -> ``a.gif.png``). Inputs
-        that lie in the output folder are earlier outputs and are left out.
+        (input, output) pairs. Relative names are kept; inputs that would end on one name keep their suffix within
+        it (``a.gif`` beside ``a.png`` -> ``a.gif.png``). Inputs that lie in the output folder are earlier outputs
+        and are left out.
 
     Raises:
         ValueError: a single file is asked for several inputs, or an output would replace an input.
     """
+
+    def suffix_for(path: Path) -> str:
+        return suffix or (path.suffix if path.suffix.lower() in writable else ".png")
+
     if Path(source).is_file() or not (Path(source).is_dir() or glob.has_magic(str(source))):
         path = inputs[0]
-        suffix = path.suffix if path.suffix.lower() in WRITABLE else ".png"
         if output is None:
-            target = path.with_name(f"{path.stem}_painted{suffix}")
-        elif Path(output).suffix.lower() in WRITABLE and not Path(output).is_dir():
+            target = path.with_name(f"{path.stem}_painted{suffix_for(path)}")
+        elif Path(output).suffix.lower() in writable and not Path(output).is_dir():
             target = Path(output)
+            if suffix and suffix != target.suffix.lower():
+                raise ValueError(f"--output={output} is no {suffix} file, which --format asks for")
         elif Path(output).suffix.lower() in EXTENSIONS and not Path(output).is_dir():
             raise ValueError(
-                f"--output: pictures are written as {' '.join(sorted(WRITABLE))}. Received: {output}"
+                f"--output: pictures are written as {' '.join(sorted(writable))}. Received: {output}"
             )
         else:
-            target = Path(output) / f"{path.stem}{suffix}"
+            target = Path(output) / f"{path.stem}{suffix_for(path)}"
         jobs = [(path, target)]
     else:
         root = Path(source) if Path(source).is_dir() else _plain_part(str(source))
@@ -93,22 +103,18 @@ def plan_outputs(
             folder = resolved.with_name(f"{resolved.name}_painted")
         else:
             folder = Path(output)
-        if folder.is_file() or (folder.suffix.lower() in WRITABLE and not folder.is_dir()):
+        if folder.is_file() or (folder.suffix.lower() in writable and not folder.is_dir()):
             raise ValueError(f"--output={output} is a file, but --input names many pictures: name a folder")
         if root.resolve() in folder.resolve().parents:
             inputs = [path for path in inputs if not path.resolve().is_relative_to(folder.resolve())]
-        jobs = [(path, folder / path.relative_to(root)) for path in inputs]
-        jobs = [
-            (path, target if target.suffix.lower() in WRITABLE else target.with_suffix(".png"))
-            for path, target in jobs
-        ]
+        jobs = [(path, (folder / path.relative_to(root)).with_suffix(suffix_for(path))) for path in inputs]
         taken = Counter(target for _, target in jobs)
         jobs = [
             (
                 path,
                 target
                 if taken[target] == 1 or path.name == target.name
-                else target.with_name(f"{path.name}.png"),
+                else target.with_name(f"{path.name}{target.suffix}"),
             )
             for path, target in jobs
         ]

@@ -12,6 +12,9 @@ Reference: libvips, "How `vipsthumbnail` works", https://www.libvips.org/API/cur
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +22,16 @@ import PIL.Image
 import PIL.ImageOps
 import pyvips
 
-from gan_hd.files import whole_file
-
-#: What write_rgb can write, by suffix, and libvips' options for it. BMP goes through Pillow.
-_SAVE_OPTIONS: dict[str, dict] = {
-    ".jpg": {"Q": 95, "subsample_mode": "off"},
-    ".jpeg": {"Q": 95, "subsample_mode": "off"},
-    ".jpe": {"Q": 95, "subsample_mode": "off"},
-    ".png": {},
-    ".webp": {"Q": 95},
-    ".tif": {"compression": "deflate"},
-    ".tiff": {"compression": "deflate"},
-    ".bmp": {},
-}
-_MAX_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".jpe": 65500, ".webp": 16383, ".bmp": 65535}
+from gan_hd import formats
 
 # The operation cache would keep whole decoded pictures alive.
 pyvips.cache_set_max(0)
 # Pillow refuses pictures over 179 MP by default; size is the caller's business here.
 PIL.Image.MAX_IMAGE_PIXELS = None
+
+
+# Where the flags of a WebP file's header are, and the one for transparency.
+_WEBP_FLAGS, _WEBP_ALPHA = 20, 0x10
 
 
 class PictureError(ValueError):
@@ -58,11 +52,8 @@ def read_rgb(path: str | os.PathLike, *, side: str = "long", side_px: int | None
     Raises:
         PictureError: the file is missing, empty, truncated or no picture.
     """
-    try:
-        try:
-            image = pyvips.Image.new_from_file(os.fspath(path), access="sequential", fail_on="truncated")
-        except pyvips.Error:
-            image = _open_with_pillow(path)
+    with errors_named(path):
+        image = open_sequential(path)
         orientation = image.get("orientation") if image.get_typeof("orientation") else 1
         size = (image.width, image.height) if orientation < 5 else (image.height, image.width)
         scale = 1.0 if side_px is None else side_px / {"long": max, "short": min}[side](size)
@@ -71,15 +62,118 @@ def read_rgb(path: str | os.PathLike, *, side: str = "long", side_px: int | None
         elif orientation > 1:
             image = image.copy_memory().autorot()  # turning by 90° needs random access to the pixels
         return np.ascontiguousarray(_to_srgb(image).numpy())
-    except (pyvips.Error, OSError, ValueError, SyntaxError) as error:
+
+
+@contextmanager
+def errors_named(
+    path: str | os.PathLike,
+    *,
+    only: type[Exception] | tuple[type[Exception], ...] = (pyvips.Error, OSError, ValueError, SyntaxError),
+) -> Iterator[None]:
+    """Turns whatever goes wrong while `path` is read, or what is named, into a PictureError that names it."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except only as error:
+        if "No space left" in str(error):
+            raise OSError(f"{path}: the disk is full: {one_line(error)}") from error
         raise PictureError(f"{path}: {_reason(path, error)}") from error
+
+
+def open_sequential(path: str | os.PathLike) -> pyvips.Image:
+    """Opens a file as a libvips picture as it is stored, to be read once from top to bottom.
+
+    Raises:
+        pyvips.Error, OSError, ValueError, SyntaxError: see :func:`errors_named`; some only when pixels are read.
+    """
+    options = {"access": "sequential", "fail_on": "truncated"}
+    try:
+        image = pyvips.Image.new_from_source(_source(path), "", **options)
+    except pyvips.Error:
+        return _open_with_pillow(path)
+    if image.get("vips-loader").startswith("uhdrload"):  # which leaves out XMP and IPTC
+        # By its name, as pyvips keeps a source alive for new_from_source alone; phones make these, none is huge.
+        image = pyvips.Image.jpegload(os.fspath(path), **options)
+    if image.get("vips-loader").startswith("tiffload"):
+        _check_strips(path)
+    if image.get("vips-loader").startswith("webpload") and image.bands == 3:
+        data = Path(path).read_bytes()
+        if _hides_alpha(data):
+            flags = bytes([data[_WEBP_FLAGS] | _WEBP_ALPHA])
+            data = data[:_WEBP_FLAGS] + flags + data[_WEBP_FLAGS + 1 :]
+            image = pyvips.Image.new_from_buffer(data, "", **options)
+    return image
+
+
+def _hides_alpha(data: bytes) -> bool:
+    """True for a lossless WebP file with transparency that its header does not own up to.
+
+    exiftool 12 makes them of files without a header, and most viewers show their transparency.
+    """
+    if data[12:16] != b"VP8X" or data[_WEBP_FLAGS] & _WEBP_ALPHA:
+        return False
+    at = 12
+    while at + 13 <= len(data):  # chunks: name, size, content, padded to an even length
+        if data[at : at + 4] == b"VP8L":  # a signature byte, 14 bits of width − 1, 14 of height − 1, alpha
+            return bool(data[at + 12] & 0x10)
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + size + size % 2
+    return False
+
+
+def _check_strips(path: str | os.PathLike) -> None:
+    """Raises ValueError for a TIFF that ends before its pixels do, which libvips takes for black ones."""
+    try:
+        with PIL.Image.open(path) as picture:
+            tags = getattr(picture, "tag_v2", {})
+            parts = [(tags.get(a, ()), tags.get(b, ())) for a, b in ((273, 279), (324, 325))]  # strips, tiles
+    except (OSError, ValueError, SyntaxError, PIL.UnidentifiedImageError):
+        return  # of a kind that Pillow does not know
+    ends = [offset + size for offsets, sizes in parts for offset, size in zip(offsets, sizes, strict=False)]
+    if max(ends, default=0) > os.path.getsize(path):
+        raise ValueError("the file is truncated")
+
+
+class _File:
+    """A file's bytes as libvips asks for them; left to itself, libvips would map all of the file into memory."""
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        if os.path.isdir(path):  # which opens, but cannot be read
+            raise IsADirectoryError(path)
+        self._file = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            os.close(self._file)
+
+    def read(self, size: int) -> bytes:
+        return os.read(self._file, size)
+
+    def seek(self, offset: int, whence: int) -> int:
+        return os.lseek(self._file, offset, whence)
+
+
+def _source(path: str | os.PathLike) -> pyvips.SourceCustom:
+    file, source = _File(path), pyvips.SourceCustom()
+    source.on_read(file.read)  # the source owns the file
+    source.on_seek(file.seek)
+    return source
 
 
 def _open_with_pillow(path: str | os.PathLike) -> pyvips.Image:
     with PIL.Image.open(path) as picture:
         upright = PIL.ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
+            grey = np.asarray(upright).clip(0, 65535).astype(np.uint16)
+            return pyvips.Image.new_from_array(grey, interpretation="grey16")
         mode = "RGBA" if upright.has_transparency_data else "RGB"
-        return pyvips.Image.new_from_array(np.asarray(upright.convert(mode)))
+        image = pyvips.Image.new_from_array(np.asarray(upright.convert(mode)))
+        if upright.mode == mode and picture.info.get("icc_profile"):
+            image = image.copy()
+            image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.info["icc_profile"])
+        xres, yres = (dpi / 25.4 for dpi in picture.info.get("dpi", (25.4, 25.4)))
+        return image.copy(xres=xres, yres=yres)
 
 
 def _thumbnail(path: str | os.PathLike, width: int, height: int) -> pyvips.Image:
@@ -122,46 +216,32 @@ def _reason(path: str | os.PathLike, error: Exception) -> str:
         return "the file is empty"
     if isinstance(error, PIL.UnidentifiedImageError):
         return "this is not a picture, or of a format that is not supported"
-    return f"cannot be decoded: {_one_line(error)}"
+    return f"cannot be decoded: {one_line(error)}"
 
 
-def _one_line(error: Exception) -> str:
-    """libvips reports several lines, some of them twice."""
+def one_line(error: Exception) -> str:
+    """An error's text; libvips reports several lines, some of them twice."""
     return "; ".join(dict.fromkeys(line.strip() for line in str(error).splitlines() if line.strip()))
 
 
 def write_rgb(path: str | os.PathLike, pixels: np.ndarray) -> None:
-    """Writes uint8 [h, w, 3] sRGB; the suffix chooses the format (JPEG and WebP at quality 95).
+    """Writes uint8 [h, w, 3] sRGB; the suffix chooses the format (gan_hd.formats has what each can hold).
 
     The file appears whole or not at all, and missing folders are made.
 
     Raises:
-        ValueError: for a suffix that cannot be written.
+        ValueError: for a suffix that cannot be written, or a picture too large for it.
         OSError: where the disk refuses (full, read-only).
     """
+    formats.check(path, *pixels.shape[:2])
     path = Path(path)
-    check_writable(path, *pixels.shape[:2])
-    options = _SAVE_OPTIONS[path.suffix.lower()]
-    with whole_file(path) as part:
-        if path.suffix.lower() == ".bmp":
-            PIL.Image.fromarray(pixels).save(part)
-            return
-        try:
-            pyvips.Image.new_from_array(pixels, interpretation="srgb").write_to_file(str(part), **options)
-        except pyvips.Error as error:
-            raise OSError(f"{path} could not be written: {_one_line(error)}") from error
-
-
-def check_writable(path: str | os.PathLike, height: int, width: int) -> None:
-    """Raises ValueError where the format that `path` ends in cannot hold a picture of this size."""
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SAVE_OPTIONS:
-        raise ValueError(f"pictures are written as {' '.join(_SAVE_OPTIONS)}. Received: {Path(path).name}")
-    if max(height, width) > _MAX_SIDE_PX.get(suffix, 2**31 - 1):
-        raise ValueError(
-            f"{path}: a {suffix} file holds at most {_MAX_SIDE_PX[suffix]} px a side, this picture has "
-            f"{width}x{height}: name a .png or .tif in --output"
-        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as work_dir:
+            image = pyvips.Image.new_from_array(pixels, interpretation="srgb")
+            formats.save(image, path, work_dir=work_dir)
+    except pyvips.Error as error:
+        raise OSError(f"{path} could not be written: {one_line(error)}") from error
 
 
 def enlarge_to_cover(pixels: np.ndarray, side_px: int) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+#: Levels of 1/255 in one unit of the networks' floats.
+LEVELS = 127.5
 _MAX = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}
 
 
@@ -35,7 +37,7 @@ def to_integer(values: np.ndarray, dtype: Any = np.uint8) -> np.ndarray:
 
 def tensor_to_float(pixels: tf.Tensor) -> tf.Tensor:
     """:func:`to_float` inside a graph: a tensor of 0..255, of any dtype -> float32 in [-1, 1]."""
-    return tf.cast(pixels, tf.float32) / 127.5 - 1.0
+    return tf.cast(pixels, tf.float32) / LEVELS - 1.0
 
 
 def _maximum(dtype: np.dtype) -> float:

@@ -1,9 +1,9 @@
 """Tiling geometry: which window of a picture each tile reads, and which part of its output is kept.
 
-Pure numpy; any function on pixel windows can be the predictor. A plan is a list of :class:`Tile`; all tiles of
-a plan read windows of one size, so every call of the predictor has the same shape. Windows may reach over the
-picture's border; :func:`read_window` continues the picture there by reflection (edge pixel included), the only
-place where anything is padded.
+Geometry only, in numpy; gan_hd.engine carries a plan out. A plan is a list of :class:`Tile` in bands: tiles of
+one band lie side by side. All tiles of a plan read windows of one size, so every call of the predictor has the
+same shape. Windows may reach over the picture's border; :func:`reflected` continues the picture there (edge
+pixel included), the only place where anything is padded.
 
     exact   windows overlap by a true halo p = d·⌈r/d⌉ on each side; kept parts touch. For a predictor with
             receptive-field radius r and stride d the result does not depend on the tiles (docs/tiling.md).
@@ -15,13 +15,9 @@ place where anything is padded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-
-#: float32 [n, h, w, 3] in [-1, 1] -> the same shape.
-Predictor = Callable[[np.ndarray], np.ndarray]
 
 MODES = ("exact", "grid", "blend")
 
@@ -47,7 +43,8 @@ class Plan:
 
     Attributes:
         window_h, window_w: size of every window, px.
-        tiles: in row-major order.
+        pitch: rows and columns from the start of one tile to that of the next.
+        bands: from top to bottom, each its tiles from left to right.
         overlap_px: 0 where kept parts touch; else how far they overlap, to be blended.
     """
 
@@ -55,8 +52,17 @@ class Plan:
     width: int
     window_h: int
     window_w: int
-    tiles: tuple[Tile, ...]
+    pitch: tuple[int, int]
+    bands: tuple[tuple[Tile, ...], ...]
     overlap_px: int = 0
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        return tuple(tile for band in self.bands for tile in band)
+
+    def last_row_read(self, band: int) -> int:
+        """The rows above this one are all that the windows of a band show, reflected ones included."""
+        return int(reflected(self.bands[band][0].read_y, self.window_h, self.height).max()) + 1
 
 
 def halo_px(*, radius_px: int, stride_px: int) -> int:
@@ -73,11 +79,12 @@ def plan_exact(
     stride_px: int,
     origin: tuple[int, int] = (0, 0),
 ) -> Plan:
-    """Tiles of tile_px with a true halo.
+    """Tiles with a true halo.
 
     Args:
         height, width: of the picture.
-        tile_px: side of the kept parts; rounded up to a multiple of `stride_px`, and down to the picture.
+        tile_px: largest side of a kept part, rounded up to a multiple of `stride_px`. The picture is split evenly
+            into as few tiles as that allows, so that no window is nearly empty.
         radius_px, stride_px: of the predictor.
         origin: (y, x) where a tile corner falls, multiples of `stride_px`; other values than (0, 0) serve to measure
             that the grid leaves no trace.
@@ -87,7 +94,8 @@ def plan_exact(
     """
     halo = halo_px(radius_px=radius_px, stride_px=stride_px)
     _check(height, width, tile_px, origin, stride_px)
-    tile_h, tile_w = (min(_ceil(tile_px, stride_px), _ceil(side, stride_px)) for side in (height, width))
+    limit = _ceil(tile_px, stride_px)
+    tile_h, tile_w = (_ceil(math.ceil(side / math.ceil(side / limit)), stride_px) for side in (height, width))
     return _touching(height, width, tile_h, tile_w, halo=halo, origin=origin)
 
 
@@ -132,14 +140,17 @@ def plan_blend(
         width,
         tile_px,
         tile_px,
+        (step, step),
         tuple(
-            Tile(
-                y - overlap_px,
-                x - overlap_px,
-                *_clipped(y - overlap_px, x - overlap_px, tile_px, tile_px, height, width),
+            tuple(
+                Tile(
+                    y - overlap_px,
+                    x - overlap_px,
+                    *_clipped(y - overlap_px, x - overlap_px, tile_px, tile_px, height, width),
+                )
+                for x in xs
             )
             for y in ys
-            for x in xs
         ),
         overlap_px,
     )
@@ -158,98 +169,27 @@ def blend_weights(plan: Plan) -> np.ndarray:
     return np.outer(profile(plan.window_h), profile(plan.window_w)).astype(np.float32)[..., None]
 
 
-def read_window(picture: np.ndarray, y: int, x: int, height: int, width: int) -> np.ndarray:
-    """The window [height, width, c] at (y, x) of `picture` [h, w, c], reflected beyond its borders.
+def reflected(start: int, count: int, size: int) -> np.ndarray:
+    """Indices start … start+count−1, folded into 0 … size−1: …2 1 0 | 0 1 2 … n−1 | n−1 …
 
-    Reflection repeats as often as it must, so a 1×1 picture fills any window.
+    Reflection repeats as often as it must, so a single pixel fills any window.
     """
-    h, w = picture.shape[:2]
-    if 0 <= y and 0 <= x and y + height <= h and x + width <= w:
-        return picture[y : y + height, x : x + width]
-    return picture[np.ix_(_reflected(y, height, h), _reflected(x, width, w))]
-
-
-def run_plan(
-    picture: np.ndarray,
-    plan: Plan,
-    predict: Predictor,
-    *,
-    to_float: Callable[[np.ndarray], np.ndarray],
-    from_float: Callable[[np.ndarray], np.ndarray],
-    batch: int = 1,
-    done: Callable[[float], object] = lambda share: None,
-) -> np.ndarray:
-    """Translates a picture that fits in memory.
-
-    Args:
-        picture: [h, w, c], of any dtype that `to_float` takes.
-        plan: for this size.
-        predict: the predictor; always called with `batch` windows.
-        to_float, from_float: picture values <-> the predictor's float32.
-        batch: windows per call; the last call is filled up with copies.
-        done: is told after each tile which share of the picture it was, 0..1, for a progress bar.
-
-    Returns:
-        [h, w, c] of from_float's dtype.
-
-    Raises:
-        ValueError: the predictor gave another shape than it got.
-    """
-    blended = plan.overlap_px > 0
-    weights = blend_weights(plan) if blended else None
-    result = np.zeros(picture.shape, np.float32) if blended else None
-    for tiles in _batches(plan.tiles, batch):
-        windows = np.stack(
-            [to_float(read_window(picture, t.read_y, t.read_x, plan.window_h, plan.window_w)) for t in tiles]
-        )
-        filled = np.concatenate([windows, np.repeat(windows[-1:], batch - len(tiles), axis=0)])
-        outputs = predict(filled)
-        if outputs.shape != filled.shape:
-            raise ValueError(f"the predictor must keep the shape {filled.shape}. Received: {outputs.shape}")
-        for tile, output in zip(tiles, outputs, strict=False):
-            if weights is not None:
-                output = output * weights
-            top, left = tile.y - tile.read_y, tile.x - tile.read_x
-            kept = output[top : top + tile.height, left : left + tile.width]
-            if not blended:
-                kept = from_float(kept)
-            if result is None:
-                result = np.empty(picture.shape, kept.dtype)
-            target = result[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-            if blended:
-                target += kept
-            else:
-                target[...] = kept
-            done(1 / len(plan.tiles))
-    assert result is not None  # a plan has at least one tile
-    if not blended:
-        return result
-    # In bands of rows: the conversion needs several times the memory of what it converts.
-    bands = range(0, plan.height, plan.window_h)
-    return np.concatenate([from_float(result[y : y + plan.window_h]) for y in bands])
+    index = np.arange(start, start + count) % (2 * size)
+    return np.where(index < size, index, 2 * size - 1 - index)
 
 
 def _touching(
     height: int, width: int, tile_h: int, tile_w: int, *, halo: int, origin: tuple[int, int]
 ) -> Plan:
     """Tiles whose kept parts touch, each reading `halo` px more on every side."""
-    tiles = tuple(
-        Tile(y - halo, x - halo, *_clipped(y, x, tile_h, tile_w, height, width))
+    bands = tuple(
+        tuple(
+            Tile(y - halo, x - halo, *_clipped(y, x, tile_h, tile_w, height, width))
+            for x in _starts(width, tile_w, origin[1])
+        )
         for y in _starts(height, tile_h, origin[0])
-        for x in _starts(width, tile_w, origin[1])
     )
-    return Plan(height, width, tile_h + 2 * halo, tile_w + 2 * halo, tiles)
-
-
-def _batches(tiles: tuple[Tile, ...], size: int) -> Iterator[tuple[Tile, ...]]:
-    for first in range(0, len(tiles), size):
-        yield tiles[first : first + size]
-
-
-def _reflected(start: int, count: int, size: int) -> np.ndarray:
-    """Indices start … start+count−1, folded into 0 … size−1: …2 1 0 | 0 1 2 … n−1 | n−1 …"""
-    index = np.arange(start, start + count) % (2 * size)
-    return np.where(index < size, index, 2 * size - 1 - index)
+    return Plan(height, width, tile_h + 2 * halo, tile_w + 2 * halo, (tile_h, tile_w), bands)
 
 
 def _starts(side: int, step: int, origin: int) -> range:

@@ -60,11 +60,22 @@ def make(folder: Path) -> tuple[dict[str, tuple[int, int]], set[str]]:
     whole = io.BytesIO()
     rgb.save(whole, "PNG")
     (folder / "truncated.png").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
+    whole = io.BytesIO()
+    rgb.save(whole, "TIFF")
+    (folder / "truncated.tif").write_bytes(whole.getvalue()[: len(whole.getvalue()) // 2])
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("this is a letter\n")
     (folder / "noise.png").write_bytes(rng.bytes(500))
     (folder / "dangling.jpg").symlink_to(folder / "nowhere.jpg")
-    bad = {"truncated.jpg", "truncated.png", "empty.jpg", "text.jpg", "noise.png", "dangling.jpg"}
+    bad = {
+        "truncated.jpg",
+        "truncated.png",
+        "truncated.tif",
+        "empty.jpg",
+        "text.jpg",
+        "noise.png",
+        "dangling.jpg",
+    }
     if os.geteuid() != 0:  # root reads everything
         rgb.save(folder / "locked.png")
         (folder / "locked.png").chmod(0)

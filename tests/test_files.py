@@ -4,6 +4,12 @@ import pytest
 
 from gan_hd import files
 
+WRITABLE = frozenset({".jpg", ".png", ".webp", ".dzi"})
+
+
+def _plan(inputs, source, output, **options):
+    return files.plan_outputs(inputs, source, output, writable=WRITABLE, **options)
+
 
 @pytest.fixture
 def tree(tmp_path):
@@ -43,15 +49,15 @@ def test_globs_and_single_files(tree):
 
 def test_a_folder_gives_a_folder_with_the_same_names(tree, tmp_path):
     out = tmp_path / "out"
-    jobs = files.plan_outputs(files.find_pictures(tree), tree, out)
+    jobs = _plan(files.find_pictures(tree), tree, out)
     assert _names([target for _, target in jobs], out) == ["a.PNG", "b.jpg", "sub/ä ö.webp", "x.png"]
-    beside = files.plan_outputs(files.find_pictures(tree), tree, None)
+    beside = _plan(files.find_pictures(tree), tree, None)
     assert beside[1][1] == tmp_path / "in_painted" / "b.jpg"
 
 
 def test_globs_keep_names_below_their_fixed_part(tree, tmp_path):
     pattern = str(tree / "**" / "*.webp")
-    jobs = files.plan_outputs(files.find_pictures(pattern), pattern, tmp_path / "out")
+    jobs = _plan(files.find_pictures(pattern), pattern, tmp_path / "out")
     assert jobs[0][1] == tmp_path / "out" / "sub" / "ä ö.webp"
 
 
@@ -60,29 +66,29 @@ def test_globs_keep_names_below_their_fixed_part(tree, tmp_path):
 )
 def test_single_files(tree, output, expected):
     source = tree / "b.jpg"
-    (job,) = files.plan_outputs([source], source, output and tree / output)
+    (job,) = _plan([source], source, output and tree / output)
     assert job == (source, tree / expected)
 
 
 def test_formats_that_cannot_be_written_become_png_without_clashes(tree, tmp_path):
     (tree / "x.png").write_bytes(b"x")
-    jobs = dict(files.plan_outputs(files.find_pictures(tree), tree, tmp_path / "out"))
+    jobs = dict(_plan(files.find_pictures(tree), tree, tmp_path / "out"))
     assert jobs[tree / "x.png"].name == "x.png" and jobs[tree / "x.gif"].name == "x.gif.png"
 
 
 def test_inputs_are_never_replaced(tree):
     with pytest.raises(ValueError, match="replace the input"):
-        files.plan_outputs(files.find_pictures(tree), tree, tree)
+        _plan(files.find_pictures(tree), tree, tree)
     with pytest.raises(ValueError, match="replace the input"):
-        files.plan_outputs([tree / "b.jpg"], tree / "b.jpg", tree / "b.jpg")
+        _plan([tree / "b.jpg"], tree / "b.jpg", tree / "b.jpg")
     with pytest.raises(ValueError, match="name a folder"):
-        files.plan_outputs(files.find_pictures(tree), tree, tree / "b.jpg")
+        _plan(files.find_pictures(tree), tree, tree / "b.jpg")
 
 
 def test_earlier_outputs_inside_the_input_folder_are_left_out(tree):
     (tree / "painted").mkdir()
     (tree / "painted" / "b.jpg").write_bytes(b"x")
-    jobs = files.plan_outputs(files.find_pictures(tree), tree, tree / "painted")
+    jobs = _plan(files.find_pictures(tree), tree, tree / "painted")
     assert "painted/b.jpg" not in _names([source for source, _ in jobs], tree) and len(jobs) == 4
 
 
@@ -106,10 +112,20 @@ def test_plain_part_of_a_glob():
 
 
 def test_an_output_above_the_input_loses_nothing(tree, tmp_path):
-    jobs = files.plan_outputs(files.find_pictures(tree), tree, tmp_path)
+    jobs = _plan(files.find_pictures(tree), tree, tmp_path)
     assert len(jobs) == 4 and jobs[1] == (tree / "b.jpg", tmp_path / "b.jpg")
 
 
 def test_a_single_output_needs_a_suffix_that_can_be_written(tree):
     with pytest.raises(ValueError, match="out.gif"):
-        files.plan_outputs([tree / "b.jpg"], tree / "b.jpg", tree / "out.gif")
+        _plan([tree / "b.jpg"], tree / "b.jpg", tree / "out.gif")
+
+
+def test_a_format_for_all_outputs(tree, tmp_path):
+    (tree / "b.png").write_bytes(b"x")
+    jobs = dict(_plan(files.find_pictures(tree), tree, tmp_path / "out", suffix=".dzi"))
+    assert jobs[tree / "a.PNG"] == tmp_path / "out" / "a.dzi"
+    assert {jobs[tree / name].name for name in ("b.jpg", "b.png")} == {"b.jpg.dzi", "b.png.dzi"}
+    assert _plan([tree / "b.jpg"], tree / "b.jpg", None, suffix=".webp")[0][1] == tree / "b_painted.webp"
+    with pytest.raises(ValueError, match="no .webp file, which --format asks for"):
+        _plan([tree / "b.jpg"], tree / "b.jpg", tree / "c.png", suffix=".webp")

@@ -4,7 +4,7 @@ import PIL.Image
 import PIL.ImageOps
 import pytest
 
-from gan_hd import pictures
+from gan_hd import formats, pictures
 
 
 @pytest.fixture(scope="module")
@@ -128,17 +128,23 @@ def test_small_pictures_are_enlarged_to_cover_a_crop(size, expected):
         assert (big == pixels).all()
 
 
-def test_formats_that_cannot_hold_a_size_are_named_before_any_work():
-    pictures.check_writable("a.jpg", 30_000, 10)
-    with pytest.raises(ValueError, match=r"a.webp.*16383.*10x17000.*\.png"):
-        pictures.check_writable("a.webp", 17_000, 10)
+def test_sizes_that_a_format_cannot_hold_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a.webp.*16383.*10x17000.*--format=png"):
+        pictures.write_rgb(tmp_path / "new/a.webp", np.zeros((17_000, 10, 3), np.uint8))
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_libvips_says_about_a_failed_write_is_passed_on(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "_SAVE_OPTIONS", {".png": {"no_such_option": 1}})
+    monkeypatch.setattr(formats, "_vips_options", lambda *_: {"no_such_option": 1})
     with pytest.raises(OSError, match="a.png could not be written: .*no_such_option"):
         pictures.write_rgb(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+def test_sixteen_bit_grey_that_only_pillow_reads_is_not_cut_off(tmp_path):
+    ramp = np.arange(0, 65536, 256, dtype=np.uint16).reshape(16, 16)
+    (tmp_path / "a.pgm").write_bytes(b"P5 16 16 65535\n" + ramp.astype(">u2").tobytes())
+    assert np.abs(pictures.read_rgb(tmp_path / "a.pgm")[..., 0].astype(int) - ramp / 257).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -1,0 +1,1 @@
+"""Measures of a translation: no training, no networks to download."""
