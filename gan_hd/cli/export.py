@@ -1,0 +1,106 @@
+"""Export the averaged generator of a run folder as a SavedModel that any TensorFlow runtime serves.
+
+  python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model
+  python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --float16_storage --overwrite
+  python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh.onnx --format=onnx
+
+The model takes image bytes of any size and returns image bytes: decoding, tiling and encoding happen inside it. It
+needs neither this project nor Keras; docs/serving.md lists its signatures. metadata.json lies beside it, and in its
+assets. ONNX and LiteRT files hold the network alone: tiles in, tiles out.
+
+Exit status: 0 done, 2 bad command line.
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags
+
+from gan_hd.cli import entry
+
+_MODEL = flags.DEFINE_string("model", None, "Run folder of a training, finished or not.")
+_OUTPUT = flags.DEFINE_string("output", None, "Folder for the SavedModel, or the file of another format.")
+_FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "litert"], "What to write.")
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export there.")
+_FLOAT16 = flags.DEFINE_bool(
+    "float16_storage", False, "Keep the weights as float16, in half the space; the arithmetic stays the same."
+)
+_TILE = flags.DEFINE_integer(
+    "tile_px", None, "Largest side of a tile within the model (default: 1024).", lower_bound=64
+)
+_DESCRIPTION = flags.DEFINE_string(
+    "description", None, "What it was trained on, for the metadata (default: what the training wrote)."
+)
+_LICENCE = flags.DEFINE_string("licence", None, "What may be done with the weights, for the metadata.")
+
+
+def main(argv: list[str]) -> int:
+    del argv
+    entry.log_to_stderr()
+    if not _OUTPUT.value:
+        return entry.fail("--output is missing: name a folder for the model")
+    if not _MODEL.value:
+        return entry.fail("--model is missing: name a run folder (this version ships no trained model)")
+    output = Path(_OUTPUT.value)
+    if _FORMAT.value != "saved_model" and (_FLOAT16.value or _TILE.value):
+        return entry.fail("--float16_storage and --tile_px belong to --format=saved_model")
+    problem = _occupied(output)
+    if problem:
+        return entry.fail(problem)
+    entry.import_tensorflow()  # slow; a bad command line does without
+    from gan_hd import export
+
+    about = {
+        "description": _description(Path(_MODEL.value)),
+        "licence": _LICENCE.value or export.LICENCE_NOTE,
+    }
+    try:
+        generator, config, step = export.load_run(_MODEL.value)
+        if _FORMAT.value == "saved_model":
+            export.export_generator(
+                generator,
+                output,
+                config=config,
+                step=step,
+                float16_storage=_FLOAT16.value,
+                serving_tile_px=_TILE.value or export.SERVING_TILE_PX,
+                **about,
+            )
+        else:
+            from gan_hd import convert
+
+            write = convert.to_onnx if _FORMAT.value == "onnx" else convert.to_litert
+            write(generator, output, metadata=export.describe(generator, config=config, step=step, **about))
+    except (ValueError, OSError) as error:
+        return entry.fail(error)
+    files = [path for path in (output, *output.rglob("*")) if path.is_file()]
+    print(f"{output}: step {step}, {sum(path.stat().st_size for path in files) / 2**20:.1f} MiB")
+    return entry.OK
+
+
+def _occupied(output: Path) -> str | None:
+    """Why nothing may be written to `output`, if so."""
+    if not output.exists():
+        return None
+    if _FORMAT.value == "saved_model":
+        if output.is_dir() and not any(output.iterdir()):
+            return None
+        if not (output / "saved_model.pb").is_file():
+            return f"--output={output} exists and is no SavedModel: name another folder"
+    elif output.is_dir():
+        return f"--output={output} is a folder: name a file for --format={_FORMAT.value}"
+    return None if _OVERWRITE.value else f"--output={output} exists: --overwrite replaces it"
+
+
+def _description(run_dir: Path) -> str:
+    """What the user says about the training data, or what the end of the training wrote."""
+    if _DESCRIPTION.value is not None:
+        return _DESCRIPTION.value
+    try:
+        return json.loads((run_dir / "saved_model" / "metadata.json").read_text())["description"]
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,98 @@
+"""EMA generator -> files of other runtimes: ONNX and LiteRT (TensorFlow Lite).
+
+Both hold what the SavedModel's signature `tile` computes: ``pixels`` float32 [n, h, w, 3] in [-1, 1], h and w
+multiples of the stride -> ``translated``, the same shape, in float32. Tiling, decoding and encoding are the
+caller's; the metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and within ONNX files too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_hd.files import whole_file
+from gan_hd.models.generator import Generator
+
+#: ONNX operator set: old enough for runtimes of 2023.
+ONNX_OPSET = 18
+
+
+def to_onnx(generator: Generator, output: str | os.PathLike, *, metadata: dict[str, Any]) -> Path:
+    """Writes an ONNX file: pixels [n, h, w, 3] -> translated, every size free but the channels.
+
+    Raises:
+        ValueError: tf2onnx is not installed, or its onnx does not go with this TensorFlow.
+    """
+    try:
+        import tf2onnx
+    except (
+        ImportError,
+        AttributeError,
+    ) as error:  # onnx looks for number types that an older ml_dtypes lacks
+        raise ValueError(f"--format=onnx needs tf2onnx ({error}): pip install 'gan-hd[onnx]'") from error
+    spec = tf.TensorSpec([None, None, None, 3], tf.float32, name="pixels")
+    predict = _frozen(generator)
+    function = tf.function(
+        lambda pixels: {"translated": predict(pixels)},
+        input_signature=[spec],
+        autograph=False,
+    )
+    model, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=ONNX_OPSET)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "metadata.json", json.dumps(metadata)
+    return _write(Path(output), model.SerializeToString(), metadata)
+
+
+def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict[str, Any]) -> Path:
+    """Writes a LiteRT file: pixels [1, h, w, 3] -> translated; resize the input to the picture's size.
+
+    Raises:
+        ValueError: the converter refuses the model.
+    """
+    body = _frozen(keras.Model(generator.inputs, generator.get_layer("rgb").output))
+
+    def predict(pixels: tf.Tensor) -> tf.Tensor:
+        # layers.IdentityStart without atanh, which LiteRT lacks: tanh(atanh(y) + h) = (y + t)/(1 + y·t), t = tanh(h).
+        y = 0.97 * tf.clip_by_value(pixels, -1.0, 1.0)
+        t = tf.tanh(body(pixels))
+        return (y + t) / (1.0 + y * t)
+
+    function = tf.function(
+        lambda pixels: {"translated": predict(pixels)},
+        input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32, name="pixels")],
+        autograph=False,
+    ).get_concrete_function()
+    try:
+        data = tf.lite.TFLiteConverter.from_concrete_functions([function]).convert()
+    except Exception as error:  # the converter raises a class of its own, which is not public
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"--format=litert: the converter refuses this model: {reason}") from error
+    return _write(Path(output), data, metadata)
+
+
+def _frozen(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The model with its weights as constants of whatever graph it is called in: converters look for them there."""
+    trainable, rest = (
+        [variable.numpy() for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables)
+    )
+
+    def predict(pixels: tf.Tensor) -> tf.Tensor:
+        weights = ([tf.constant(array) for array in arrays] for arrays in (trainable, rest))
+        return model.stateless_call(*weights, pixels, training=False)[0]
+
+    return predict
+
+
+def _write(output: Path, data: bytes, metadata: dict[str, Any]) -> Path:
+    with whole_file(output) as part:
+        part.write_bytes(data)
+    with whole_file(output.with_name(f"{output.name}.json")) as part:
+        part.write_text(json.dumps(metadata, indent=2) + "\n")
+    return output
