@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -98,7 +99,8 @@ def uninterrupted(folders):
 def test_a_stopped_run_ends_as_an_uninterrupted_one_bit_for_bit(folders, uninterrupted, number):
     flags = _flags(folders, number.name)
     process = _start("train.py", *flags)
-    _wait_for(folders / number.name / "ckpt/ckpt-10.index", process)
+    # The file that makes a checkpoint count; it comes after the checkpoint's own files.
+    _wait_for(folders / number.name / "ckpt/checkpoint", process)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     if number == signal.SIGKILL:
@@ -163,7 +165,77 @@ def test_odd_files_in_a_translate_folder(uninterrupted, tmp_path):
     for name, (width, height) in good.items():
         target = tmp_path / "out" / (name if not name.endswith(".gif") else name.replace(".gif", ".png"))
         assert pictures.read_rgb(target).shape == (height, width, 3), name
-    assert f"{len(good)} translated, 0 skipped, {len(bad)} failed" in err
+    assert re.search(rf"done +{len(good)} ", err) and re.search(rf"failed +{len(bad)}\n", err)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_translation_goes_on_to_the_same_bytes(uninterrupted, tmp_path, number):
+    rng = np.random.default_rng(0)
+    PIL.Image.fromarray(rng.integers(0, 256, (2600, 700, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    flags = [f"--input={tmp_path / 'a.png'}", f"--model={uninterrupted}", "--tile_px=64"]
+    _run("translate.py", *flags, f"--output={tmp_path / 'whole.png'}")
+
+    flags.append(f"--output={tmp_path / 'b.png'}")
+    process = _start("translate.py", *flags)
+    _wait_for(tmp_path / ".b.png.partial" / "manifest.json", process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (-9 if number == signal.SIGKILL else 130), err[-2000:]
+    assert not (tmp_path / "b.png").exists() and "Traceback" not in err
+    if number == signal.SIGINT:
+        assert "the same command goes on from there" in err
+    _, err = _run("translate.py", *flags)
+    assert "a.png: going on at" in err
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png", "whole.png"]
+
+
+def test_two_hundred_files_of_which_twenty_are_broken(uninterrupted, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        path = tmp_path / "in" / f"{number % 7}" / f"{number:03}.{('jpg', 'png', 'webp', 'tif')[number % 4]}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray(rng.integers(0, 256, (37, 41, 3), dtype=np.uint8)).save(path)
+        if number % 10 == 3:
+            path.write_bytes(path.read_bytes()[: (0, 10, 900)[number % 3]])
+    flags = [f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}", f"--model={uninterrupted}"]
+    _, err = _run("translate.py", *flags, expect=1)
+    errors = [line for line in err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 20
+    for number in range(3, 200, 10):
+        assert any(f"/{number:03}." in line for line in errors), number
+    assert re.search(r"done +180 ", err) and re.search(r"failed +20\n", err)
+    outputs = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(outputs) == 180 and not list((tmp_path / "out").rglob(".*"))
+    _, err = _run("translate.py", *flags, expect=1)
+    assert re.search(r"skipped +180\n", err)
+
+
+def test_creative_controls_and_formats(uninterrupted, tmp_path):
+    photo = np.random.default_rng(0).integers(60, 190, (90, 140, 3), dtype=np.uint8)
+    PIL.Image.fromarray(photo).save(tmp_path / "a.png")
+    flags = [f"--input={tmp_path / 'a.png'}", f"--model={uninterrupted}"]
+    _run("translate.py", *flags, f"--output={tmp_path / 'same.png'}", "--strength=0")
+    np.testing.assert_array_equal(pictures.read_rgb(tmp_path / "same.png"), photo)
+    _run(
+        "translate.py",
+        *flags,
+        "--scale=0.5,1",
+        "--preserve_color",
+        "--report_seams",
+        "--format=tif",
+        "--pyramid",
+    )
+    assert pictures.read_rgb(tmp_path / "a_painted.tif").shape == photo.shape
+    report = json.loads((tmp_path / "a_painted.seams.json").read_text())
+    assert report["grid_shift_error"]["max"] <= 1 and (tmp_path / "a_painted.seams.png").exists()
+    _run("translate.py", *flags, "--format=dzi", "--quality=80")
+    # In a folder of several formats, an option is for those that have it.
+    PIL.Image.fromarray(photo).save(tmp_path / "b.jpg")
+    many = [f"--input={tmp_path / '[ab].*'}", f"--model={uninterrupted}", f"--output={tmp_path / 'out'}"]
+    _run("translate.py", *many, "--quality=20", "--compression=9")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.png", "b.jpg"]
+    assert (tmp_path / "a_painted.dzi").exists() and (tmp_path / "a_painted_files").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -183,6 +255,14 @@ def test_odd_files_in_a_translate_folder(uninterrupted, tmp_path):
         ("translate.py", ["--input=/nonexistent.jpg"], "/nonexistent.jpg"),
         ("translate.py", [f"--input={ROOT / 'LICENSE'}", "--model=/nonexistent"], "/nonexistent"),
         ("translate.py", ["--input=x", "--strength=2"], "strength"),
+        ("translate.py", [f"--input={ROOT / 'LICENSE'}", "--scale=1,0.5"], "--scale"),
+        ("translate.py", [f"--input={ROOT / 'LICENSE'}", "--scale=big"], "--scale"),
+        ("translate.py", [f"--input={ROOT / 'LICENSE'}", "--format=png", "--quality=3"], "--quality"),
+        (
+            "translate.py",
+            [f"--input={ROOT / 'LICENSE'}", "--format=tif", "--compression=zip"],
+            "--compression",
+        ),
     ],
 )
 def test_bad_command_lines_give_one_line_and_status_two(tmp_path, script, flags, named):
