@@ -52,6 +52,8 @@ class GeneratorConfig:
     blocks: int = 3
     #: Channels of the last, full-resolution layer before RGB.
     head_width: int = 16
+    #: Start as the identity and learn what to change; off: start from noise, nothing of the input added to the output.
+    identity_start: bool = True
 
 
 @dataclass(frozen=True)

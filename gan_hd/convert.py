@@ -58,9 +58,11 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
     body = _frozen(keras.Model(generator.inputs, generator.get_layer("rgb").output))
 
     def predict(pixels: tf.Tensor) -> tf.Tensor:
+        t = tf.tanh(body(pixels))
+        if not generator.config.identity_start:
+            return t
         # layers.IdentityStart without atanh, which LiteRT lacks: tanh(atanh(y) + h) = (y + t)/(1 + y·t), t = tanh(h).
         y = 0.97 * tf.clip_by_value(pixels, -1.0, 1.0)
-        t = tf.tanh(body(pixels))
         return (y + t) / (1.0 + y * t)
 
     function = tf.function(

@@ -247,7 +247,7 @@ def _halo_px(generator: Generator) -> int:
 def _set_precision(model: keras.Model, precision: str) -> None:
     """Sets the compute dtype of every layer that has one to choose; the weights stay float32."""
     for layer in model.layers:
-        # IdentityStart works on pixels and stays float32 in every precision.
-        if layer.name.startswith("identity_start"):
+        # What makes the pixels stays float32 in every precision.
+        if layer.name.startswith(("identity_start", "tanh")):
             continue
         layer.dtype_policy = keras.DTypePolicy(precision)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -41,7 +42,12 @@ def test_onnx_computes_the_same_at_every_size(generator, smoke, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # tf.lite.Interpreter announces its successor
-def test_litert_computes_the_same_at_every_size(generator, smoke, tmp_path):
+@pytest.mark.parametrize("identity_start", [True, False])
+def test_litert_computes_the_same_at_every_size(generator, smoke, tmp_path, identity_start):
+    shape = dataclasses.replace(smoke.generator, identity_start=identity_start)
+    weights = generator.get_weights()
+    generator = Generator(shape)
+    generator.set_weights(weights)
     metadata = export.describe(generator, config=smoke, step=3)
     path = convert.to_litert(generator, tmp_path / "model.tflite", metadata=metadata)
     interpreter = tf.lite.Interpreter(str(path))

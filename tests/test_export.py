@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gan_hd import export
 from gan_hd.checkpoints import RunFolder
-from gan_hd.config import apply_overrides
+from gan_hd.config import PRESETS, apply_overrides
 from gan_hd.export import SIGNATURES, ExportError, export_generator, load_run
 from gan_hd.gan import SiameseGAN
 from gan_hd.models.generator import Generator
@@ -82,6 +82,20 @@ def test_translate_gives_what_translate_py_gives(signatures, translator, size):
     out = signatures["translate"](pixels=picture)["pixels"]
     assert out.shape == picture.shape and out.dtype == tf.uint8
     assert _levels(out, expected) <= 1
+
+
+def test_without_identity_start_pixels_are_float32_in_every_precision(tmp_path):
+    config = apply_overrides(PRESETS["smoke"], ["generator.identity_start=false"])
+    export_generator(Generator(config.generator), tmp_path / "model", config=config, step=1)
+    tile = np.random.default_rng(0).uniform(-1, 1, (1, 32, 32, 3)).astype(np.float32)
+    exact, half = (
+        Translator(tmp_path / "model", precision=precision).predict(tile)
+        for precision in ("float32", "mixed_bfloat16")
+    )
+    assert exact.dtype == half.dtype == np.float32
+    assert 1e-4 < np.abs(exact - half).max() < 0.1
+    # tanh in bfloat16 would leave eight bits of each value.
+    assert np.any(half != tf.cast(tf.cast(half, tf.bfloat16), tf.float32).numpy())
 
 
 def test_translate_in_bfloat16_is_close(signatures):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -71,3 +73,20 @@ def test_saves_and_reloads(tmp_path, dtype):
     x = np.random.default_rng(0).uniform(-1, 1, (1, 16, 16, 3)).astype(np.float32)
     np.testing.assert_array_equal(twin(x), generator(x))
     assert generator(x).dtype == tf.float32
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_without_identity_start_the_picture_is_not_there_at_first(tmp_path, dtype):
+    generator = Generator(dataclasses.replace(CONFIGS[1], identity_start=False), dtype=dtype)
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 16, 24, 3)).astype(np.float32)
+    y = generator(x)
+    assert y.dtype == tf.float32 and y.shape == x.shape
+    assert np.abs(y).max() <= 1 and np.std(y) > 0.05  # some picture, drawn by random weights
+    assert abs(np.corrcoef(x.ravel(), y.numpy().ravel())[0, 1]) < 0.5
+    with_start = Generator(CONFIGS[1])
+    assert (generator.radius_px, generator.count_params()) == (
+        with_start.radius_px,
+        with_start.count_params(),
+    )
+    generator.save(tmp_path / "g.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "g.keras")(x), y)

@@ -1,7 +1,7 @@
 """Generator G: a U-Net-like, fully convolutional network on S×S tiles, the same for pictures of any size.
 
 It obeys the tile-invariance contract (docs/tiling.md): no statistic over space, no absolute position, a known
-receptive-field radius and stride. It starts as the identity (layers.IdentityStart).
+receptive-field radius and stride. It starts as the identity (layers.IdentityStart) unless told otherwise.
 
 In: [n, h, w, 3] float32 in [-1, 1], h and w multiples of ``stride_px``. Out: the same shape, float32 in (-1, 1).
 Reference: M. Pasini, "Style transfer with GANs on HD images", 2019 (which leaves the architecture open);
@@ -94,9 +94,13 @@ class Generator(keras.Model):
         x = Upsample(dtype=dtype)(conv(config.head_width, "head_in", kernel_size=1)(act(x)))
         x = keras.layers.Concatenate(dtype=dtype)([x, inputs])  # [n, h, w, head_width + 3]
         x = act(conv(config.head_width, "head")(x))
-        x = conv(3, "rgb", kernel_initializer="zeros")(x)
+        last = "zeros" if config.identity_start else "he_normal"
+        x = conv(3, "rgb", kernel_initializer=last)(x)
         reach = reach.up().conv(3).conv(3)
-        outputs = IdentityStart(dtype="float32")(inputs, x)  # [n, h, w, 3]
+        if config.identity_start:
+            outputs = IdentityStart(dtype="float32")(inputs, x)  # [n, h, w, 3]
+        else:
+            outputs = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
 
         # === Config ===
         super().__init__(inputs=inputs, outputs=outputs, **{"name": "generator", **kwargs})
