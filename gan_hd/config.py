@@ -126,6 +126,8 @@ class TrainConfig:
     ema_decay: float = 0.999
     #: Every random choice is a function of this seed and the sample or step index.
     seed: int = 0
+    #: Share of each folder's pictures that is kept out of training, for evaluation; the file's name decides. 0..0.5.
+    holdout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -311,6 +313,7 @@ def validate(config: Config) -> Config:
     _require(0 <= train.seed < 2**32, "train.seed (--seed)", train.seed, "0..2**32-1")
     _require(0 <= train.augment <= 0.5, "train.augment", train.augment, "0..0.5")
     _require(0 <= train.ema_decay < 1, "train.ema_decay", train.ema_decay, "0 <= decay < 1")
+    _require(0 <= train.holdout <= 0.5, "train.holdout (--holdout)", train.holdout, "0..0.5")
     return config
 
 

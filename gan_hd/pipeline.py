@@ -64,6 +64,7 @@ def load_domain(
     name: str,
     min_side_px: int,
     memory_bytes: int,
+    holdout: float = 0.0,
     hint: str = "",
     progress: bool = True,
 ) -> Domain:
@@ -75,6 +76,7 @@ def load_domain(
         name: "content" or "style", for messages.
         min_side_px: pictures with a side below this after shrinking are enlarged to it, and counted.
         memory_bytes: at most this much is cached.
+        holdout: share of the pictures that is left out; see files.held_out.
         hint: what to do about an empty folder, appended to that error.
 
     Raises:
@@ -86,6 +88,9 @@ def load_domain(
         raise EmptyDomainError(f"--{name}_dir: {error}.{hint}") from error
     if not paths:
         raise EmptyDomainError(f"--{name}_dir: no pictures in {source}.{hint}")
+    paths, _ = files.held_out(paths, holdout)
+    if not paths:
+        raise EmptyDomainError(f"--{name}_dir: --holdout={holdout} leaves no picture of {source} to train on")
 
     def read(path: Path) -> np.ndarray | str:
         try:

@@ -129,3 +129,16 @@ def test_a_format_for_all_outputs(tree, tmp_path):
     assert _plan([tree / "b.jpg"], tree / "b.jpg", None, suffix=".webp")[0][1] == tree / "b_painted.webp"
     with pytest.raises(ValueError, match="no .webp file, which --format asks for"):
         _plan([tree / "b.jpg"], tree / "b.jpg", tree / "c.png", suffix=".webp")
+
+
+def test_a_file_name_decides_what_is_held_out_for_good():
+    paths = [Path(f"a/p{k}.jpg") for k in range(2000)]
+    training, held = files.held_out(paths, 0.1)
+    assert sorted(training + held) == sorted(paths) and 140 < len(held) < 260
+    # Of a part of them, or in another folder, the same ones; more of them for a larger share.
+    assert files.held_out(paths[500:700], 0.1)[1] == [path for path in held if path in paths[500:700]]
+    assert [p.name for p in files.held_out([Path("b") / p.name for p in paths], 0.1)[1]] == [
+        p.name for p in held
+    ]
+    assert set(held) < set(files.held_out(paths, 0.3)[1])
+    assert files.held_out(paths, 0.0) == (paths, [])

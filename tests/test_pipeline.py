@@ -3,7 +3,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from gan_hd import pipeline
+from gan_hd import files, pipeline
 from gan_hd.config import Config, DomainConfig, TrainConfig
 
 CROP = (32, 32)
@@ -157,3 +157,11 @@ def test_a_file_that_changes_under_a_training_is_named(noise_folder):
     crops = tf.data.Dataset.counter().map(lambda i: pipeline.random_crop(domain, i, crop_px=CROP, seed=0))
     with pytest.raises(tf.errors.OpError, match="has changed"):
         next(iter(crops))
+
+
+def test_held_out_pictures_are_never_cropped(noise_folder):
+    folder = noise_folder("many", count=12)
+    training, held = files.held_out(files.find_pictures(folder), 0.3)
+    assert held and _load(folder, holdout=0.3).paths == [str(path) for path in training]
+    with pytest.raises(pipeline.EmptyDomainError, match="--holdout=1 leaves no picture"):
+        _load(folder, holdout=1)
