@@ -22,12 +22,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gan_hd import pixels
-from gan_hd.metrics import content, health, seams, style
+from gan_hd import gap, pixels
+from gan_hd.gap import Distance
+from gan_hd.metrics import content, health, style
 from gan_hd.metrics.features import RandomFeatures, standardised
 from gan_hd.metrics.style import Crops
-from gan_hd.streaming import ArrayRows
-from gan_hd.translator import Translator
 
 #: uint8 [h, w, 3] -> the same shape.
 Painter = Callable[[np.ndarray], np.ndarray]
@@ -63,25 +62,6 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Distance:
-    """A style distance on its scale.
-
-    Attributes:
-        value: translations from the reference.
-        floor: other paintings from it.
-        start: photographs from it.
-        gap_closed: see the module's docstring; nan where the start is no farther than the floor.
-        interval: 95 % of `gap_closed`; nan without a bootstrap.
-    """
-
-    value: float
-    floor: float
-    start: float
-    gap_closed: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
 class Report:
     """All figures of one painter.
 
@@ -92,7 +72,9 @@ class Report:
         paired_error: mean difference from the truth in levels, where there is one.
         effective_rank: of the translations' features / of the paintings'.
         copy_rate: of the translations' crops; 0.01 is usual among paintings.
-        seams: see :func:`seam_figures`; empty where the painter is no model.
+        seams: see seam_figures.SeamFigures; empty where the painter is no model.
+        inception: "fid" and "inception_kid", see inception_scores; empty without weights.
+        artfid: see inception_scores.artfid; None without weights.
     """
 
     distances: dict[str, Distance]
@@ -102,6 +84,8 @@ class Report:
     effective_rank: float
     copy_rate: float
     seams: dict[str, float] = field(default_factory=dict)
+    inception: dict[str, Distance] = field(default_factory=dict)
+    artfid: float | None = None
 
 
 class Evaluation:
@@ -140,12 +124,10 @@ class Evaluation:
             raise ValueError("each photograph needs a truth of its own size")
         self._photos, self._truths, self._settings, self._progress = photos, truths, settings, progress
         self._bank = RandomFeatures(seed=settings.seed)
-        order = np.random.default_rng(settings.seed).permutation(len(paintings))
-        halves = [[paintings[i] for i in sorted(order[start::2])] for start in (0, 1)]
         count = settings.crops * len(photos)
         self._reference, self._other = (
             self._describe(half, math.ceil(count / len(half)), salt=salt)
-            for salt, half in enumerate(halves, 1)
+            for salt, half in enumerate(gap.halves(paintings, seed=settings.seed), 1)
         )
         self._start = self._describe(photos, settings.crops, salt=0)
 
@@ -201,22 +183,18 @@ class Evaluation:
     def _distances(self, sample: Crops) -> dict[str, Distance]:
         sets = [sample, self._other, self._start]
         plain = style.distances(sets, self._reference, seed=self._settings.seed)
-        closed = [_gaps_closed(plain)]
+        resamples = []
         rng = np.random.default_rng(self._settings.seed)
         for _ in range(self._settings.resamples):
-            photos = _draw(rng, self._start)
-            drawn = [sample.resampled(photos), self._other.resampled(_draw(rng, self._other))]
-            drawn.append(self._start.resampled(photos))
-            reference = self._reference.resampled(_draw(rng, self._reference))
-            closed.append(_gaps_closed(style.distances(drawn, reference, seed=self._settings.seed)))
-        found = {}
-        for name, (value, floor, start) in plain.items():
-            gap = closed[0][name]
-            spread = (
-                1.96 * float(np.std([c[name] for c in closed[1:]], ddof=1)) if len(closed) > 2 else math.nan
-            )
-            found[name] = Distance(value, floor, start, gap, (gap - spread, gap + spread))
-        return found
+            photos = gap.drawn(rng, self._start.pictures)
+            drawn = [
+                sample.resampled(photos),
+                self._other.resampled(gap.drawn(rng, self._other.pictures)),
+                self._start.resampled(photos),
+            ]
+            reference = self._reference.resampled(gap.drawn(rng, self._reference.pictures))
+            resamples.append(style.distances(drawn, reference, seed=self._settings.seed))
+        return gap.on_scale(plain, resamples)
 
     def _rank(self, crops: Crops) -> float:
         return health.effective_rank(standardised(crops.features, reference=self._reference.features))
@@ -241,47 +219,3 @@ class Evaluation:
 
         with ThreadPoolExecutor(2) as pool:  # numpy and TensorFlow release the interpreter
             return style.joined(list(pool.map(one, range(len(pictures)))))
-
-
-def _gaps_closed(measured: dict[str, tuple[float, ...]]) -> dict[str, float]:
-    return {
-        name: 1 - (value - floor) / (start - floor) if start > floor else math.nan
-        for name, (value, floor, start) in measured.items()
-    }
-
-
-def _draw(rng: np.random.Generator, described: Crops) -> np.ndarray:
-    """As many pictures as there are, with repeats."""
-    known = np.unique(described.pictures)
-    return rng.choice(known, len(known))
-
-
-def seam_figures(model: Translator, photos: Sequence[np.ndarray]) -> dict[str, float]:
-    """GSE and SSZ (metrics.seams) of a model in `exact` mode, with many small tiles, and in `grid` mode.
-
-    Returns:
-        by name, MODE_gse_mean, MODE_gse_max, MODE_ssz and MODE_ssz_of_photos, which a horizon along a border raises
-        too; means over the pictures, and the largest for the maximum.
-    """
-    found: dict[str, list[float]] = {}
-    for photo in photos:
-        for mode, tile_px in (("exact", 256), ("grid", None)):
-            plan = model.plan(*photo.shape[:2], mode=mode, tile_px=tile_px)
-            stride = model.metadata["stride_px"]
-            moved = (plan.pitch[0] // 2 // stride * stride, plan.pitch[1] // 2 // stride * stride)
-            first, second = (
-                ArrayRows(model.translate(photo, mode=mode, tile_px=tile_px, origin=origin))
-                for origin in ((0, 0), moved)
-            )
-            error = seams.grid_shift_error(first, second, tile=plan.pitch, origins=((0, 0), moved))
-            painted, before = (
-                seams.seam_step_z(rows, tile=plan.pitch, origin=(0, 0)).z
-                for rows in (first, ArrayRows(photo))
-            )
-            figures = {"gse_mean": error.mean, "gse_max": error.max, "ssz": painted, "ssz_of_photos": before}
-            for name, value in figures.items():
-                found.setdefault(f"{mode}_{name}", []).append(value)
-    return {
-        name: float(max(values) if name.endswith("max") else np.nanmean(values))
-        for name, values in found.items()
-    }

@@ -10,13 +10,15 @@ import dataclasses
 import html
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyvips
 
 from gan_hd.evaluation import Report
-from gan_hd.metrics.seams import json_safe
+from gan_hd.gap import Distance
+from gan_hd.metrics.seams import heat_picture, json_safe
 from gan_hd.metrics.style import DISTANCES
 
 #: Pictures shown on the page.
@@ -30,6 +32,8 @@ _LABELS = {
     "colour_w1": "colour, together",
     "coherence": "direction of marks",
     "spectrum": "scale of marks",
+    "fid": "Inception (FID)",
+    "inception_kid": "Inception (KID)",
 }
 _COLOURS = ("#b45309", "#1d4ed8", "#047857", "#be123c", "#6d28d9", "#374151")
 
@@ -37,9 +41,17 @@ _COLOURS = ("#b45309", "#1d4ed8", "#047857", "#be123c", "#6d28d9", "#374151")
 def rows(reports: Mapping[str, Report]) -> list[tuple[str, list[str]]]:
     """Label and one cell per painter: the figures that people compare."""
     found = [
-        (f"style gap closed: {_LABELS[name]}", [_share(r, name) for r in reports.values()])
+        (f"style gap closed: {_LABELS[name]}", [_share(r.distances[name]) for r in reports.values()])
         for name in DISTANCES
     ]
+    if any(r.inception for r in reports.values()):
+        for name in ("fid", "inception_kid"):
+            cells = [_share(r.inception[name]) if r.inception else "" for r in reports.values()]
+            found.append((f"style gap closed: {_LABELS[name]}", cells))
+        cells = [f"{r.inception['fid'].value:.1f}" if r.inception else "" for r in reports.values()]
+        found.append(("FID, of few crops and Keras' weights", cells))
+        cells = ["" if r.artfid is None else f"{r.artfid:.1f}" for r in reports.values()]
+        found.append(("(1 + content lost)(1 + FID), lower is better", cells))
     for k, size in enumerate(("full", "half", "quarter")):
         found.append((f"edges kept, {size} size", [f"{r.edges[k]:.2f}" for r in reports.values()]))
     found.append(("colour of areas moved, ΔE", [f"{r.colour_difference:.1f}" for r in reports.values()]))
@@ -77,6 +89,8 @@ def page(
     about: Mapping[str, Any],
     pictures: Mapping[str, Sequence[np.ndarray]],
     paintings: Sequence[np.ndarray],
+    *,
+    heats: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({}),
 ) -> str:
     """One HTML file without anything from outside.
 
@@ -85,6 +99,7 @@ def page(
         about: settings, shown as they are.
         pictures: uint8 [h, w, 3] by column, the photographs first; of equal sizes in a row.
         paintings: the same, to compare with.
+        heats: by painter's name and mode, float [h, w], the first photograph's grid-shift error in levels.
     """
     head = "".join(f"<th>{html.escape(name)}</th>" for name in reports)
     body = "".join(
@@ -111,14 +126,14 @@ img {{ display: block; max-width: 100%; }}
 {_curves(reports)}
 <h2>Crops at 100 %</h2>
 {_grids(pictures)}
+{_heat_maps(heats)}
 <h2>Paintings</h2>
 {"".join(_figure(_crop(painting), "") for painting in paintings)}
 </body></html>
 """
 
 
-def _share(report: Report, name: str) -> str:
-    distance = report.distances[name]
+def _share(distance: Distance) -> str:
     if math.isnan(distance.gap_closed):
         return "no gap"
     low, high = distance.interval
@@ -168,16 +183,39 @@ def _grids(pictures: Mapping[str, Sequence[np.ndarray]]) -> str:
     return "".join(found)
 
 
+def _heat_maps(heats: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """A row for each mode, on one scale, so that painters compare."""
+    rows = []
+    for mode in dict.fromkeys(mode for by_mode in heats.values() for mode in by_mode):
+        shown = {name: by_mode[mode] for name, by_mode in heats.items() if mode in by_mode}
+        scale = max(1.0, *(float(heat.max()) for heat in shown.values()))
+        figures = (
+            _figure(
+                heat_picture(heat, full_scale=scale),
+                f"{name}, {mode}, white: {scale:.0f} levels",
+                lossless=True,
+            )
+            for name, heat in shown.items()
+        )
+        rows.append(f"<div>{''.join(figures)}</div>")
+    if not rows:
+        return ""
+    return f"""<h2>Where the tile grid shows</h2>
+<p>The first photograph, translated with the grid at two places: black where both are the same.</p>
+{"".join(rows)}"""
+
+
 def _crop(picture: np.ndarray) -> np.ndarray:
     """The window in the middle."""
     (y, h), (x, w) = ((max(0, (s - _SHOWN_PX) // 2), min(s, _SHOWN_PX)) for s in picture.shape[:2])
     return picture[y : y + h, x : x + w]
 
 
-def _figure(picture: np.ndarray, caption: str) -> str:
-    data = pyvips.Image.new_from_array(np.ascontiguousarray(picture)).write_to_buffer(".jpg", Q=92)
-    encoded = base64.b64encode(data).decode()
+def _figure(picture: np.ndarray, caption: str, *, lossless: bool = False) -> str:
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(picture))
+    data = image.write_to_buffer(".png") if lossless else image.write_to_buffer(".jpg", Q=92)
+    encoded, kind = base64.b64encode(data).decode(), "png" if lossless else "jpeg"
     return (
-        f'<figure><img alt="{html.escape(caption)}" src="data:image/jpeg;base64,{encoded}">'
+        f'<figure><img alt="{html.escape(caption)}" src="data:image/{kind};base64,{encoded}">'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )

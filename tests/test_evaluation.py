@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gan_hd import evaluation
+from gan_hd import gap
 from gan_hd.evaluation import Evaluation, Settings
 from gan_hd.metrics import style
 from gan_hd.metrics.style import DISTANCES
@@ -106,8 +106,8 @@ def test_the_same_seed_gives_the_same_figures(evaluated, photos, paintings):
 
 
 def test_where_the_start_is_at_the_floor_there_is_no_gap():
-    assert math.isnan(evaluation._gaps_closed({"swd": (1.0, 0.5, 0.5)})["swd"])
-    assert evaluation._gaps_closed({"swd": (0.6, 0.5, 0.9)})["swd"] == pytest.approx(0.75)
+    assert math.isnan(gap.gaps_closed({"swd": (1.0, 0.5, 0.5)})["swd"])
+    assert gap.gaps_closed({"swd": (0.6, 0.5, 0.9)})["swd"] == pytest.approx(0.75)
 
 
 def test_progress_counts_every_picture(photos, paintings):

@@ -1,5 +1,8 @@
 """What an evaluation prints and writes, and its command."""
 
+import base64
+import dataclasses
+import io
 import json
 import math
 import re
@@ -56,6 +59,32 @@ def test_json_has_all_figures_and_no_nan():
     assert back["figures"]["a"]["distances"]["kid"]["gap_closed"] is None
     assert back["figures"]["a"]["distances"]["swd_64px"]["floor"] == 1.0
     assert back["figures"]["a"]["edges"] == [0.9, 0.8, 0.7]
+
+
+def test_inception_has_its_rows_where_it_was_measured():
+    with_it = dataclasses.replace(
+        _report(), inception=dict.fromkeys(("fid", "inception_kid"), _report().distances["kid"]), artfid=3.9
+    )
+    table = report.table({"a": _report(), "b": with_it})
+    assert sum("FID" in line for line in table.splitlines()) == 3
+    assert next(line for line in table.splitlines() if "content lost" in line).endswith("3.9")
+    assert "FID" not in report.table({"a": _report()})
+    back = report.as_dict({"b": with_it}, {})["figures"]["b"]
+    assert back["inception"]["fid"]["start"] == 3.0 and back["artfid"] == 3.9
+
+
+def test_heat_maps_are_on_one_scale_for_each_mode():
+    heats = {"first": {"grid": np.array([[0.0, 40.0]])}, "second": {"grid": np.array([[20.0, 0.0]])}}
+    about, pictures = {"content": [], "style": []}, {"photograph": []}
+    page = report.page({"first": _report()}, about, pictures, [], heats=heats)
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    decoded = [np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(text)))) for text in found]
+    assert [picture[0].tolist() for picture in decoded] == [
+        [[0, 0, 0], [255, 255, 255]],
+        [[255, 128, 0], [0, 0, 0]],
+    ]
+    assert page.count("white: 40 levels<") == 2
+    assert "tile grid" not in report.page({"first": _report()}, about, pictures, [])
 
 
 def test_the_page_is_one_file_with_every_picture_and_nothing_from_outside():
@@ -125,8 +154,10 @@ def test_the_command_measures_models_side_by_side(folder, tmp_path):
     assert identity["edges"] == pytest.approx([1, 1, 1]) and identity["paired_error"] > 5
     assert model["distances"]["swd"]["gap_closed"] != 0 and model["colour_difference"] > 1
     assert model["seams"]["exact_gse_max"] <= 1 and "grid_ssz" in model["seams"] and not identity["seams"]
+    assert model["seams"]["exact_whole_max"] <= 1
     assert "identity" in done.stdout and "SWD" in done.stdout
-    assert (tmp_path / "e.html").read_text().count("data:image/jpeg") == 3 * 3 + 4
+    page = (tmp_path / "e.html").read_text()
+    assert page.count("data:image/jpeg") == 3 * 3 + 4 and page.count("data:image/png") == 2
 
 
 @pytest.mark.slow
@@ -139,6 +170,14 @@ def test_bad_pictures_are_named_and_the_others_measured(folder, tmp_path):
     assert done.returncode == 1
     assert "text.jpg" in done.stderr and "small.png: smaller than a crop of 64 px" in done.stderr
     assert "SWD" in done.stdout and "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_without_inception_weights_there_is_one_line_and_the_rest_is_measured(folder, tmp_path):
+    done = _run(*_flags(folder, model="identity", resamples=0, inception_weights=tmp_path / "none.h5"))
+    assert done.returncode == 0 and "SWD" in done.stdout and "FID" not in done.stdout
+    lines = [line for line in re.split(r"[\r\n]", done.stderr) if "FID" in line]
+    assert len(lines) == 1 and "none.h5" in lines[0] and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
   python -m gan_hd.cli.evaluate --model=runs/a,runs/b --content_dir=photos --style_dir=paintings --html=ab.html
 
 Hold back pictures that were not used in training. Each figure of style is the share of the way from the photographs
-(0 %) to other paintings (100 %), with a 95 % interval; docs/evaluation.md explains all of them. Needs no download.
+(0 %) to other paintings (100 %), with a 95 % interval; docs/evaluation.md explains all of them. Needs no download;
+--inception adds FID and KID where the weights of keras.applications are on this machine, and is skipped elsewhere.
 
 Exit status: 0 done, 1 some pictures could not be read (each is named, the others are measured), 2 bad command line.
 """
@@ -49,6 +50,19 @@ _RESAMPLES = flags.DEFINE_integer(
     "resamples", 20, "Of the bootstrap; 0 leaves the intervals out.", lower_bound=0
 )
 _SEED = flags.DEFINE_integer("seed", 0, "Of everything random.", lower_bound=0)
+_INCEPTION = flags.DEFINE_bool(
+    "inception",
+    False,
+    "Add FID, KID and ArtFID's form on Inception features; skipped where there are no weights.",
+)
+_INCEPTION_WEIGHTS = flags.DEFINE_string(
+    "inception_weights",
+    None,
+    "File of keras.applications.InceptionV3(include_top=False); implies --inception (default: Keras' cache).",
+)
+_INCEPTION_CROPS = flags.DEFINE_integer(
+    "inception_crops", 1000, "Crops of each set that go through Inception.", lower_bound=10
+)
 _PRECISION = flags.DEFINE_enum(
     "precision", "auto", PRECISIONS, "Arithmetic; auto takes the fastest that is native to the device."
 )
@@ -74,8 +88,8 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         return entry.fail(error)
     entry.import_tensorflow()  # slow; a bad command line does without
-    from gan_hd import report
-    from gan_hd.evaluation import Evaluation, Settings, seam_figures
+    from gan_hd import report, seam_figures
+    from gan_hd.evaluation import Evaluation, Settings
     from gan_hd.translator import PredictionError
 
     try:
@@ -98,7 +112,8 @@ def main(argv: list[str]) -> int:
                 truths=None if truths is None else [truth[truths[path]] for path in content],
                 progress=bar.update,
             )
-        reports, shown = {}, {}
+        inception = _inception_scores(content, style)
+        reports, shown, heats = {}, {}, {}
         for name, model in models.items():
             kept: list = []
 
@@ -109,8 +124,10 @@ def main(argv: list[str]) -> int:
             with _bar(len(content), f"painting with {name}") as bar:
                 measured = evaluation.report(painter, painted=bar.update)
             if model:
-                seams = seam_figures(model, list(content.values())[:_SEAM_PICTURES])
-                measured = dataclasses.replace(measured, seams=seams)
+                seams = seam_figures.measure(model, list(content.values())[:_SEAM_PICTURES])
+                measured, heats[name] = dataclasses.replace(measured, seams=seams.figures), seams.heats
+            if inception:
+                measured = inception.added_to(measured, kept)
             reports[name], shown[name] = measured, kept[: report.EXAMPLES]
     except (ValueError, OSError, MemoryError, PredictionError) as error:
         return entry.fail(error)
@@ -132,7 +149,7 @@ def main(argv: list[str]) -> int:
             pairs = {"photograph": list(content.values())[: report.EXAMPLES], **shown}
             paintings_shown = list(style.values())[: report.EXAMPLES]
             with files.whole_file(Path(_HTML.value)) as part:
-                part.write_text(report.page(reports, about, pairs, paintings_shown))
+                part.write_text(report.page(reports, about, pairs, paintings_shown, heats=heats))
     except OSError as error:
         return entry.fail(error)
     return entry.SOME_FAILED if reading.failed else entry.OK
@@ -163,6 +180,31 @@ def _sides(models: dict) -> tuple[int, int]:
             "--content_px and --style_px are needed: no model says what it was trained at"
         ) from None
     return _CONTENT_PX.value or trained[0], _STYLE_PX.value or trained[1]
+
+
+def _inception_scores(content: dict, style: dict):
+    """Where they are asked for and the weights are there, else None and a line that says so."""
+    if not _INCEPTION.value and not _INCEPTION_WEIGHTS.value:
+        return None
+    from gan_hd.inception_scores import InceptionScores
+    from gan_hd.metrics.inception import Inception, WeightsMissingError
+
+    try:
+        network = Inception(_INCEPTION_WEIGHTS.value)
+    except WeightsMissingError as error:
+        print(f"skipped FID, KID and ArtFID: {error}", file=sys.stderr)
+        return None
+    with _bar(len(content) + len(style), "Inception features") as bar:
+        return InceptionScores(
+            list(content.values()),
+            list(style.values()),
+            network,
+            crops=_INCEPTION_CROPS.value,
+            crop_px=_CROP.value,
+            resamples=_RESAMPLES.value,
+            seed=_SEED.value,
+            progress=bar.update,
+        )
 
 
 def _truths(photos: list[Path], source: str) -> dict[Path, Path]:

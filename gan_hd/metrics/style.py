@@ -82,7 +82,7 @@ def describe(
         seed: equal seeds, sizes and counts give crops at equal places.
     """
     rng = np.random.default_rng(list(seed))
-    crops = pixels.to_float(_crops(picture, count, side_px, rng))
+    crops = pixels.to_float(random_crops(picture, count, side_px, rng))
     inner = int(rng.integers(2**31))
     features = bank(crops[:with_features])
     return Crops(
@@ -140,8 +140,8 @@ def _of_pictures(owner: np.ndarray, pictures: np.ndarray) -> np.ndarray:
     return np.concatenate([np.flatnonzero(owner == picture) for picture in pictures])
 
 
-def _crops(picture: np.ndarray, count: int, side: int, rng: np.random.Generator) -> np.ndarray:
-    """uint8 [count, side, side, 3] from random places."""
+def random_crops(picture: np.ndarray, count: int, side: int, rng: np.random.Generator) -> np.ndarray:
+    """uint8 [h, w, 3] -> uint8 [count, side, side, 3] from random places."""
     h, w, _ = picture.shape
     ys, xs = rng.integers(0, h - side + 1, count), rng.integers(0, w - side + 1, count)
     return np.stack([picture[y : y + side, x : x + side] for y, x in zip(ys, xs, strict=True)])

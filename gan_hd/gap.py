@@ -1,0 +1,74 @@
+"""A style distance on its scale: the share of the way from the photographs to other paintings.
+
+In: distances of translations, of other paintings (the *floor*) and of photographs (the *start*) from one reference.
+Out: Distance, with an interval from a bootstrap over pictures: crops of one picture are alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+#: By name: distances of translations, other paintings and photographs from the reference.
+Measured = Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A style distance on its scale.
+
+    Attributes:
+        value: translations from the reference.
+        floor: other paintings from it.
+        start: photographs from it.
+        gap_closed: 1 − (value − floor)/(start − floor); nan where the start is no farther than the floor.
+        interval: 95 % of `gap_closed`; nan without a bootstrap.
+    """
+
+    value: float
+    floor: float
+    start: float
+    gap_closed: float
+    interval: tuple[float, float]
+
+
+def gaps_closed(measured: Measured) -> dict[str, float]:
+    """The share of the way for each distance, nan where there is no way to go."""
+    return {
+        name: 1 - (value - floor) / (start - floor) if start > floor else math.nan
+        for name, (value, floor, start) in measured.items()
+    }
+
+
+def on_scale(measured: Measured, resamples: Sequence[Measured] = ()) -> dict[str, Distance]:
+    """Distances with their intervals.
+
+    Args:
+        measured: of all pictures.
+        resamples: the same of pictures drawn with repeats; fewer than two leave the intervals out. They give the
+            spread alone, for repeats shift most distances.
+    """
+    gaps, drawn = gaps_closed(measured), [gaps_closed(resample) for resample in resamples]
+    found = {}
+    for name, (value, floor, start) in measured.items():
+        spread = 1.96 * float(np.std([d[name] for d in drawn], ddof=1)) if len(drawn) > 1 else math.nan
+        found[name] = Distance(value, floor, start, gaps[name], (gaps[name] - spread, gaps[name] + spread))
+    return found
+
+
+def drawn(rng: np.random.Generator, pictures: np.ndarray) -> np.ndarray:
+    """As many of the pictures as there are, with repeats; `pictures` int [n], the picture of each crop."""
+    known = np.unique(pictures)
+    return rng.choice(known, len(known))
+
+
+def halves(paintings: Sequence[T], *, seed: int) -> tuple[list[T], list[T]]:
+    """The reference and the other paintings: which is which follows from the seed and their number."""
+    order = np.random.default_rng(seed).permutation(len(paintings))
+    first, second = ([paintings[i] for i in sorted(order[start::2])] for start in (0, 1))
+    return first, second
