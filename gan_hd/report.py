@@ -35,6 +35,8 @@ _LABELS = {
     "fid": "Inception (FID)",
     "inception_kid": "Inception (KID)",
 }
+# Photographs as they are have 0.5 and more, a constant 0.01; pieces of paintings have 0.2 and more.
+_LEAST_VARIETY, _MOST_COPIES = 0.2, 0.2
 _COLOURS = ("#b45309", "#1d4ed8", "#047857", "#be123c", "#6d28d9", "#374151")
 
 
@@ -65,6 +67,22 @@ def rows(reports: Mapping[str, Report]) -> list[tuple[str, list[str]]]:
     for name in dict.fromkeys(name for r in reports.values() for name in r.seams):
         cells = [f"{r.seams[name]:.2f}" if name in r.seams else "" for r in reports.values()]
         found.append((f"seams: {name.replace('_', ' ')}", cells))
+    return found
+
+
+def alarms(reports: Mapping[str, Report]) -> list[str]:
+    """What no average should hide, a line each: one answer to everything, copies."""
+    found = []
+    for name, report in reports.items():
+        if report.effective_rank < _LEAST_VARIETY:
+            found.append(
+                f"{name} gives one answer to everything: its variety is {report.effective_rank:.2f} of the paintings'"
+            )
+        if report.copy_rate > _MOST_COPIES:
+            found.append(
+                f"{name} may copy: {100 * report.copy_rate:.0f} % of its crops are as near to a painting's as "
+                "1 % of the paintings' are to another's"
+            )
     return found
 
 
@@ -120,6 +138,7 @@ img {{ display: block; max-width: 100%; }}
 <h1>Evaluation</h1>
 <p>{html.escape(", ".join(f"{key} {value}" for key, value in settings.items()))}</p>
 <table><tr><th></th>{head}</tr>{body}</table>
+{"".join(f"<p><strong>{html.escape(line)}</strong></p>" for line in alarms(reports))}
 <h2>Distance by scale</h2>
 <p>Sliced Wasserstein distance of each octave, fine to coarse. Grey: the paintings' other half (low) and the photographs
 (high); a good model's line is near the low one.</p>

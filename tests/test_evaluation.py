@@ -7,6 +7,7 @@ from gan_hd import gap
 from gan_hd.evaluation import Evaluation, Settings
 from gan_hd.metrics import style
 from gan_hd.metrics.style import DISTANCES
+from gan_hd.report import alarms
 
 SMALL = Settings(crops=24, crop_px=64, feature_crops=150, resamples=0)
 
@@ -54,6 +55,7 @@ def test_a_constant_is_farther_away_than_the_photographs_and_has_no_rank(evaluat
     for name in ("swd", "channel_w1", "spectrum"):
         assert report.distances[name].gap_closed < 0, name
     assert report.effective_rank < 0.05
+    assert "one answer to everything" in alarms({"constant": report})[0]
     assert report.edges == (0, 0, 0)
 
 

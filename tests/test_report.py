@@ -73,6 +73,14 @@ def test_inception_has_its_rows_where_it_was_measured():
     assert back["inception"]["fid"]["start"] == 3.0 and back["artfid"] == 3.9
 
 
+def test_a_collapse_and_copies_raise_an_alarm():
+    ill = dataclasses.replace(_report(), effective_rank=0.03, copy_rate=0.4)
+    first, second = report.alarms({"well": _report(), "ill": ill})
+    assert "ill gives one answer" in first and "0.03" in first and "ill may copy: 40 %" in second
+    page = report.page({"ill": ill}, {"content": [], "style": []}, {"photograph": []}, [])
+    assert "<strong>ill gives one answer" in page
+
+
 def test_heat_maps_are_on_one_scale_for_each_mode():
     heats = {"first": {"grid": np.array([[0.0, 40.0]])}, "second": {"grid": np.array([[20.0, 0.0]])}}
     about, pictures = {"content": [], "style": []}, {"photograph": []}

@@ -141,6 +141,8 @@ def main(argv: list[str]) -> int:
         "seed": _SEED.value,
     }
     print(report.table(reports))
+    for alarm in report.alarms(reports):
+        print(f"ALARM: {alarm}", file=sys.stderr)
     try:
         if _JSON.value:
             with files.whole_file(Path(_JSON.value)) as part:
