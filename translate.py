@@ -53,6 +53,13 @@ _SCALE = flags.DEFINE_list(
     "first, paint one over the other: 0.25,0.5,1.",
 )
 
+_CONTEXT = flags.DEFINE_string(
+    "context",
+    None,
+    "Picture whose look all others take: what the generator is told about the whole picture comes from it. "
+    "Default: each picture's own.",
+)
+
 _FORMAT = flags.DEFINE_enum("format", None, list(formats.FORMATS), "File format (default: the input's).")
 _QUALITY = flags.DEFINE_integer(
     "quality",
@@ -116,7 +123,7 @@ def main(argv: list[str]) -> int:
         return entry.fail(error)
     entry.import_tensorflow()  # slow; a bad command line does without
     from gan_hd import runtime
-    from gan_hd.jobs import Settings
+    from gan_hd.jobs import Settings, context_of_file
     from gan_hd.translator import Translator
 
     try:
@@ -126,6 +133,7 @@ def main(argv: list[str]) -> int:
             batch=_BATCH.value,
             memory_gib=_MEMORY.value,
             scales=scales,
+            context=None if _CONTEXT.value is None else Path(_CONTEXT.value),
             strength=_STRENGTH.value,
             preserve_color=_PRESERVE_COLOR.value,
             report_seams=_REPORT_SEAMS.value,
@@ -134,6 +142,8 @@ def main(argv: list[str]) -> int:
         model = Translator(_MODEL.value, precision=runtime.choose_precision(_PRECISION.value))
         # A tile that does not suit the mode, or a budget too small for any, is a bad command line, not a bad picture.
         model.plan(1, 1, mode=settings.mode, tile_px=_TILE.value)
+        if settings.context is not None:
+            context_of_file(model, settings.context)
         if _TILE.value is None:
             model.choose_tile_px(1, 1, memory_gib=settings.memory_gib)
     except (ValueError, OSError) as error:

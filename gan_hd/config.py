@@ -46,12 +46,16 @@ class DomainConfig:
 class GeneratorConfig:
     """Shape of G; see models/generator.py."""
 
-    #: Channels at 1/2, 1/4, 1/8 ... resolution. The total stride is 2 ** len(widths).
-    widths: tuple[int, ...] = (32, 64, 128)
+    #: Channels at 1/4, 1/8, 1/16 ... resolution. The total stride is 2 ** (len(widths) + 1).
+    widths: tuple[int, ...] = (64, 128)
     #: Residual blocks at the lowest resolution.
-    blocks: int = 3
-    #: Channels of the last, full-resolution layer before RGB.
+    blocks: int = 4
+    #: Channels that come to the last, half-resolution layers; they have twice as many.
     head_width: int = 16
+    #: Length of the context vector, what G is told about the whole picture; 0 = nothing.
+    context_size: int = 0
+    #: Side of the thumbnail of the whole picture that the context is computed from, px; a multiple of 16.
+    thumbnail_px: int = 64
     #: Start as the identity and learn what to change; off: start from noise, nothing of the input added to the output.
     identity_start: bool = True
 
@@ -122,6 +126,8 @@ class TrainConfig:
     #: Random translation and cutout of D's inputs, the same for A and AB; 0 = off, else their reach as a
     #: share of the crop side. 0..0.5.
     augment: float = 0.0
+    #: Share of crops that G translates without knowing the context, so that a bare tile works too. 0..1.
+    context_dropout: float = 0.1
     #: Decay of the exponential moving average of G's weights, per step. 0..1.
     ema_decay: float = 0.999
     #: Every random choice is a function of this seed and the sample or step index.
@@ -157,6 +163,7 @@ PRESETS: dict[str, Config] = {
     "default": Config(
         content=DomainConfig(side="long", side_px=1536, scale_min=1.0, scale_max=3.0),
         style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2),
+        generator=GeneratorConfig(context_size=32),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4),
     ),
@@ -173,7 +180,7 @@ PRESETS: dict[str, Config] = {
     "smoke": Config(
         content=DomainConfig(side_px=96, candidates=2),
         style=DomainConfig(side_px=96, candidates=2),
-        generator=GeneratorConfig(widths=(8, 8), blocks=1, head_width=4),
+        generator=GeneratorConfig(widths=(8, 8), blocks=1, head_width=4, context_size=4, thumbnail_px=16),
         discriminator=DiscriminatorConfig(widths=(8, 8), latent_size=8),
         combo=ComboConfig(tile_px=16, whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=2),
@@ -236,7 +243,7 @@ def apply_overrides(config: Config, overrides: list[str]) -> Config:
 
 def validate(config: Config) -> Config:
     """Returns `config`, or raises ValueError naming the first setting that cannot work."""
-    stride = 2 ** len(config.generator.widths)
+    stride = 2 ** (len(config.generator.widths) + 1)
     combo, train, losses = config.combo, config.train, config.losses
     halvings = 2 ** len(config.discriminator.widths)
     for name, domain in (("content", config.content), ("style", config.style)):
@@ -260,6 +267,15 @@ def validate(config: Config) -> Config:
     ):
         _require(all(width >= 1 for width in widths), name, widths, "positive channel counts")
     _require(config.generator.blocks >= 0, "generator.blocks", config.generator.blocks, ">= 0")
+    _require(
+        config.generator.context_size >= 0, "generator.context_size", config.generator.context_size, ">= 0"
+    )
+    _require(
+        config.generator.thumbnail_px >= 16 and config.generator.thumbnail_px % 16 == 0,
+        "generator.thumbnail_px",
+        config.generator.thumbnail_px,
+        "a positive multiple of 16",
+    )
     _require(config.generator.head_width >= 1, "generator.head_width", config.generator.head_width, ">= 1")
     _require(
         config.discriminator.latent_size >= 1,
@@ -311,6 +327,7 @@ def validate(config: Config) -> Config:
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
     _require(0 <= train.seed < 2**32, "train.seed (--seed)", train.seed, "0..2**32-1")
+    _require(0 <= train.context_dropout <= 1, "train.context_dropout", train.context_dropout, "0..1")
     _require(0 <= train.augment <= 0.5, "train.augment", train.augment, "0..0.5")
     _require(0 <= train.ema_decay < 1, "train.ema_decay", train.ema_decay, "0 <= decay < 1")
     _require(0 <= train.holdout <= 0.5, "train.holdout (--holdout)", train.holdout, "0..0.5")

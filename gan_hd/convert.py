@@ -1,8 +1,10 @@
 """EMA generator -> files of other runtimes: ONNX and LiteRT (TensorFlow Lite).
 
-Both hold what the SavedModel's signature `tile` computes: ``pixels`` float32 [n, h, w, 3] in [-1, 1], h and w
-multiples of the stride -> ``translated``, the same shape, in float32. Tiling, decoding and encoding are the
-caller's; the metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and within ONNX files too.
+Both hold what the SavedModel's signatures `context` and `tile` compute together: ``pixels`` float32 [n, h, w, 3] in
+[-1, 1], h and w multiples of the stride, and ``thumbnail`` [1, T, T, 3] of the whole picture they are from ->
+``translated``, of the pixels' shape, in float32. A generator without context takes no thumbnail. Tiling,
+decoding and encoding are the caller's; the metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and
+within ONNX files too.
 """
 
 from __future__ import annotations
@@ -36,14 +38,13 @@ def to_onnx(generator: Generator, output: str | os.PathLike, *, metadata: dict[s
         AttributeError,
     ) as error:  # onnx looks for number types that an older ml_dtypes lacks
         raise ValueError(f"--format=onnx needs tf2onnx ({error}): pip install 'gan-hd[onnx]'") from error
-    spec = tf.TensorSpec([None, None, None, 3], tf.float32, name="pixels")
-    predict = _frozen(generator)
+    specs = _specs(generator, count=None)
     function = tf.function(
-        lambda pixels: {"translated": predict(pixels)},
-        input_signature=[spec],
+        lambda *inputs: {"translated": _frozen(generator, generator, *inputs)},
+        input_signature=specs,
         autograph=False,
     )
-    model, _ = tf2onnx.convert.from_function(function, input_signature=[spec], opset=ONNX_OPSET)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=specs, opset=ONNX_OPSET)
     entry = model.metadata_props.add()
     entry.key, entry.value = "metadata.json", json.dumps(metadata)
     return _write(Path(output), model.SerializeToString(), metadata)
@@ -55,10 +56,10 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
     Raises:
         ValueError: the converter refuses the model.
     """
-    body = _frozen(keras.Model(generator.inputs, generator.get_layer("rgb").output))
+    body = keras.Model(generator.network.inputs, generator.network.get_layer("change").output)
 
-    def predict(pixels: tf.Tensor) -> tf.Tensor:
-        t = tf.tanh(body(pixels))
+    def predict(pixels: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        t = tf.tanh(body(pixels if context is None else [pixels, context]))
         if not generator.config.identity_start:
             return t
         # layers.IdentityStart without atanh, which LiteRT lacks: tanh(atanh(y) + h) = (y + t)/(1 + y·t), t = tanh(h).
@@ -66,8 +67,8 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
         return (y + t) / (1.0 + y * t)
 
     function = tf.function(
-        lambda pixels: {"translated": predict(pixels)},
-        input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32, name="pixels")],
+        lambda *inputs: {"translated": _frozen(generator, predict, *inputs)},
+        input_signature=_specs(generator, count=1),
         autograph=False,
     ).get_concrete_function()
     try:
@@ -78,18 +79,29 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
     return _write(Path(output), data, metadata)
 
 
-def _frozen(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    """The model with its weights as constants of whatever graph it is called in: converters look for them there."""
-    trainable, rest = (
-        [variable.numpy() for variable in variables]
-        for variables in (model.trainable_variables, model.non_trainable_variables)
-    )
+def _specs(generator: Generator, *, count: int | None) -> list[tf.TensorSpec]:
+    """The inputs: pixels and, where the generator takes a context, the thumbnail."""
+    specs = [tf.TensorSpec([count, None, None, 3], tf.float32, name="pixels")]
+    if generator.encoder is not None:
+        side = generator.config.thumbnail_px
+        specs.append(tf.TensorSpec([1, side, side, 3], tf.float32, name="thumbnail"))
+    return specs
 
-    def predict(pixels: tf.Tensor) -> tf.Tensor:
-        weights = ([tf.constant(array) for array in arrays] for arrays in (trainable, rest))
-        return model.stateless_call(*weights, pixels, training=False)[0]
 
-    return predict
+def _frozen(
+    generator: Generator,
+    predict: Callable[..., tf.Tensor],
+    pixels: tf.Tensor,
+    thumbnail: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """predict(pixels, context) with the weights as constants of the graph it is traced in: converters look there."""
+    with tf.init_scope():  # out of the graph, where variables have values
+        values = generator.get_weights()
+    weights = [(v, tf.constant(value)) for v, value in zip(generator.variables, values, strict=True)]
+    with keras.StatelessScope(state_mapping=weights):
+        if thumbnail is None:
+            return predict(pixels)
+        return predict(pixels, generator.encode(thumbnail))
 
 
 def _write(output: Path, data: bytes, metadata: dict[str, Any]) -> Path:

@@ -32,6 +32,9 @@ class Source(Protocol):
     def window(self, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
         """The pixels [len(ys), len(xs), c] at these rows and columns, in any order."""
 
+    def rows(self, first: int, last: int) -> np.ndarray:
+        """The rows first … last−1, [last - first, width, c], once they are there."""
+
 
 def paint(
     source: Source,

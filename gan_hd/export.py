@@ -2,7 +2,9 @@
 
 Signatures (docs/serving.md):
 
-    tile                      pixels float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same
+    context                   thumbnail float32 [n, T, T, 3] in [-1, 1] of a whole picture -> context float32 [n, k]
+    tile                      pixels float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride, and context
+                              [n or 1, k] -> pixels, the same shape
     tile_mixed_bfloat16       the same, computed in bfloat16
     tile_mixed_float16        the same, computed in float16
     translate                 pixels uint8 [h, w, 3] of any size -> the same; tiling happens inside
@@ -10,8 +12,8 @@ Signatures (docs/serving.md):
     serving_default           image_bytes string [n], pictures of any size -> image_bytes string [n], PNG
     jpeg                      the same, JPEG out
 
-All share one set of weights. The metadata is in the model twice: as the file, and as an asset, for runtimes that
-are handed the SavedModel alone.
+All share one set of weights. A generator without context has no signature `context`, and its `tile` takes pixels alone.
+The metadata is in the model twice: as the file, and as an asset, for runtimes that are handed the SavedModel alone.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import tensorflow as tf
 
 import gan_hd
 from gan_hd import config as config_lib
-from gan_hd import graph, tiling
+from gan_hd import graph, thumbnail, tiling
 from gan_hd.config import PRESETS, Config
 from gan_hd.models.generator import Generator
 
@@ -116,11 +118,15 @@ def describe(
     changes = {name: config_lib.differences(preset, config) for name, preset in PRESETS.items()}
     nearest = min(changes, key=lambda name: len(changes[name]))
     return {
-        "format": 2,
+        "format": 3,
         "tile_px": config.combo.tile_px,
         "stride_px": generator.stride_px,
         "radius_px": generator.radius_px,
         "halo_px": _halo_px(generator),
+        "thumbnail_px": generator.config.thumbnail_px,
+        "context_size": generator.config.context_size,
+        # Stands in where the whole picture is not known.
+        "null_context": [] if generator.encoder is None else generator.null_context.numpy().tolist(),
         "step": step,
         "description": description,
         "licence": licence,
@@ -131,8 +137,12 @@ def describe(
     }
 
 
-def load_run(run_dir: str | os.PathLike) -> tuple[Generator, Config, int]:
+def load_run(run_dir: str | os.PathLike, *, which: str = "last") -> tuple[Generator, Config, int]:
     """The averaged generator of a run folder's newest checkpoint, the configuration and the step.
+
+    Args:
+        run_dir: the run folder.
+        which: "last", or "best" for the best by the rule of gan_hd.best.
 
     Raises:
         ExportError: the folder is no run folder, or has no checkpoint that fits its configuration.
@@ -153,8 +163,13 @@ def load_run(run_dir: str | os.PathLike) -> tuple[Generator, Config, int]:
     checkpoint = tf.train.Checkpoint(
         ema_generator=[variable.value for variable in generator.variables], step=step
     )
-    state = tf.train.get_checkpoint_state(str(path / "ckpt"))
+    folder = path / {"last": "ckpt", "best": "best"}[which]
+    state = tf.train.get_checkpoint_state(str(folder))
     reason = "there is none: let the training run until it saves one"
+    if which == "best":
+        reason = (
+            "there is none: no evaluation has met the rule so far (train.py --evaluate_every), take the last"
+        )
     for prefix in reversed(state.all_model_checkpoint_paths if state else []):
         try:
             status = checkpoint.restore(prefix)
@@ -163,7 +178,7 @@ def load_run(run_dir: str | os.PathLike) -> tuple[Generator, Config, int]:
             return generator, config, int(step.numpy())
         except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
-    raise ExportError(f"no checkpoint in {path / 'ckpt'} can be used: {reason}")
+    raise ExportError(f"no checkpoint in {folder} can be used: {reason}")
 
 
 # === Tracing ===
@@ -178,26 +193,35 @@ def _trace(generator: Generator, weights_dtype: str, tile_px: int) -> tuple[tf.M
     twin = Generator(generator.config, dtype="float32")
     twin.set_weights(generator.get_weights())
     module.weights = [tf.Variable(tf.cast(v.value, weights_dtype), trainable=False) for v in twin.variables]
-    by_path = {variable.path: stored for variable, stored in zip(twin.variables, module.weights, strict=True)}
 
-    def predict(pixels: tf.Tensor) -> tf.Tensor:
-        trainable, rest = (
-            [tf.cast(by_path[variable.path], tf.float32) for variable in variables]
-            for variables in (twin.trainable_variables, twin.non_trainable_variables)
+    def with_weights(function: Callable[..., tf.Tensor], *inputs: tf.Tensor) -> tf.Tensor:
+        values = [tf.cast(stored, tf.float32) for stored in module.weights]
+        with keras.StatelessScope(state_mapping=list(zip(twin.variables, values, strict=True))):
+            return function(*inputs)
+
+    config, signatures = generator.config, {}
+    pixels = tf.TensorSpec([None, None, None, 3], tf.float32, name="pixels")
+    specs = [pixels]
+    if config.context_size:
+        specs.append(tf.TensorSpec([None, config.context_size], tf.float32, name="context"))
+        small = tf.TensorSpec(
+            [None, config.thumbnail_px, config.thumbnail_px, 3], tf.float32, name="thumbnail"
         )
-        return twin.stateless_call(trainable, rest, pixels, training=False)[0]
-
-    tiles = tf.TensorSpec([None, None, None, 3], tf.float32, name="pixels")
-    signatures = {}
+        signatures["context"] = _concrete(
+            lambda thumbnail: {"context": with_weights(twin.encode, thumbnail)}, small
+        )
     for precision, name in SIGNATURES.items():
-        _set_precision(twin, precision)
-        signatures[name] = _concrete(lambda pixels: {"pixels": predict(pixels)}, tiles)
+        _set_precision(twin.network, precision)
+        signatures[name] = _concrete(lambda *inputs: {"pixels": with_weights(twin, *inputs)}, *specs)
 
     picture = tf.TensorSpec([None, None, 3], tf.uint8, name="pixels")
     for precision in ("float32", "mixed_bfloat16"):
         tile = signatures[SIGNATURES[precision]]
         signatures[SIGNATURES[precision].replace("tile", "translate")] = _concrete(
-            lambda pixels, tile=tile: {"pixels": _paint(generator, pixels, tile, tile_px)}, picture
+            lambda pixels, tile=tile: {
+                "pixels": _paint(generator, pixels, tile, signatures.get("context"), tile_px)
+            },
+            picture,
         )
 
     files = tf.TensorSpec([None], tf.string, name="image_bytes")
@@ -214,11 +238,11 @@ def _trace(generator: Generator, weights_dtype: str, tile_px: int) -> tuple[tf.M
     return module, signatures
 
 
-def _concrete(function: Callable[..., dict[str, tf.Tensor]], spec: tf.TensorSpec) -> Any:
-    return tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
+def _concrete(function: Callable[..., dict[str, tf.Tensor]], *specs: tf.TensorSpec) -> Any:
+    return tf.function(function, input_signature=specs, autograph=False).get_concrete_function()
 
 
-def _paint(generator: Generator, pixels: tf.Tensor, tile: Any, tile_px: int) -> tf.Tensor:
+def _paint(generator: Generator, pixels: tf.Tensor, tile: Any, encode: Any | None, tile_px: int) -> tf.Tensor:
     with tf.control_dependencies(
         [
             tf.debugging.Assert(
@@ -227,9 +251,13 @@ def _paint(generator: Generator, pixels: tf.Tensor, tile: Any, tile_px: int) -> 
         ]
     ):
         pixels = tf.identity(pixels)
+    context = {}
+    if encode is not None:
+        small = thumbnail.of_tensor(pixels, generator.config.thumbnail_px)
+        context = {"context": encode(thumbnail=small[None])["context"]}
     return graph.paint(
         pixels,
-        lambda windows: tile(pixels=windows)["pixels"],
+        lambda windows: tile(pixels=windows, **context)["pixels"],
         tile_px=tile_px,
         halo_px=_halo_px(generator),
         stride_px=generator.stride_px,

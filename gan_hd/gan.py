@@ -1,6 +1,7 @@
 """SiameseGAN: the whole algorithm in one ``train_step``.
 
-In: batches (content A, style B), each [n, rows·S, cols·S, 3] float32 in [-1, 1]. Out: named loss terms.
+In: batches of content A and style B, each a pair of crops [n, rows·S, cols·S, 3] and thumbnails [n, T, T, 3] of the
+pictures they are from, float32 in [-1, 1]. Out: named loss terms.
 
 Both updates come from one forward pass: G translates A to AB once, D maps A, B and AB to latent vectors once, and
 each network's gradient is taken of its own loss at the same weights (simultaneous updates). D's loss does
@@ -101,16 +102,22 @@ class SiameseGAN(keras.Model):
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing is left to build. Keras would reduce a batch over workers here, which fails."""
 
-    def call(self, content: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Translates whole pictures with the averaged generator: [n, h, w, 3] -> the same."""
-        return self.ema_generator(content, training=training)
+    def call(
+        self, content: tf.Tensor, thumbnails: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Translates pictures, or crops of them, with the averaged generator: [n, h, w, 3] -> the same.
+
+        `thumbnails` [n, T, T, 3] of the whole pictures give the context; without them the null context stands in.
+        """
+        context = None if thumbnails is None else self.ema_generator.encode(thumbnails)
+        return self.ema_generator(content, context=context, training=training)
 
     # === The algorithm ===
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        a, b = data
+    def train_step(self, data: tuple[tuple[tf.Tensor, tf.Tensor], ...]) -> dict[str, tf.Tensor]:
+        (a, thumbnails_a), (b, thumbnails_b) = data
         with tf.GradientTape(persistent=True) as tape:
-            ab = self.translate_crops(a)  # [n, 2S, 2S, 3]
+            ab = self.translate_crops(a, self.contexts(thumbnails_a))  # [n, 2S, 2S, 3]
             seen_a, seen_b, seen_ab = self._augment(a, b, ab)
             # A and B go through D together; AB apart, so that G's gradient runs through AB's rows only.
             z_a, z_b = tf.split(self.discriminator(tf.concat([seen_a, seen_b], 0), training=True), 2)
@@ -118,8 +125,10 @@ class SiameseGAN(keras.Model):
             terms = self.loss_terms(z_a, z_b, z_ab)
             weights = self.config.losses
             if weights.identity_weight:
-                part = b[: max(1, b.shape[0] // 4)]
-                terms["identity"] = losses.identity(part, self.generator(part, training=True))
+                count = max(1, b.shape[0] // 4)
+                context_b = self.generator.encode(thumbnails_b[:count])
+                same = self.generator(b[:count], context=context_b, training=True)
+                terms["identity"] = losses.identity(b[:count], same)
             if weights.r1_weight:
                 terms["r1"] = self._r1(b)
             d_loss, g_loss = self.total_losses(terms)
@@ -151,16 +160,28 @@ class SiameseGAN(keras.Model):
             return {"d_loss": d_loss[None]}
         return {name: mean.result() for name, mean in self.means.items()}
 
-    def translate_crops(self, a: tf.Tensor) -> tf.Tensor:
+    def contexts(self, thumbnails: tf.Tensor) -> tf.Tensor | None:
+        """The context of each crop, [n, k]; some rows are the null context, so that G learns to do without.
+
+        None where G takes no context.
+        """
+        context = self.generator.encode(thumbnails)
+        if context is None:
+            return None
+        dropped = self._uniform([thumbnails.shape[0], 1], stream=2) < self.config.train.context_dropout
+        return tf.where(dropped, self.generator.null_context.value[None], context)
+
+    def translate_crops(self, a: tf.Tensor, context: tf.Tensor | None) -> tf.Tensor:
         """AB: the first `whole_share` of the batch in one piece, the rest as a Combo of tiles."""
         combo = self.config.combo
         whole = round(combo.whole_share * a.shape[0])
+        contexts = [None, None] if context is None else [context[:whole], context[whole:]]
         parts = []
         if whole:
-            parts.append(self.generator(a[:whole], training=True))
+            parts.append(self.generator(a[:whole], context=contexts[0], training=True))
         if whole < a.shape[0]:
             phase = self._random_phase() if combo.random_phase else None
-            parts.append(self.combo(a[whole:], phase=phase, training=True))
+            parts.append(self.combo(a[whole:], context=contexts[1], phase=phase, training=True))
         return tf.concat(parts, axis=0)
 
     def loss_terms(self, z_a: tf.Tensor, z_b: tf.Tensor, z_ab: tf.Tensor) -> dict[str, tf.Tensor]:

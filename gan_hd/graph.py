@@ -28,7 +28,12 @@ _MOST_SEGMENTS = 64
 
 
 def paint(
-    picture: tf.Tensor, predict: TensorPredictor, *, tile_px: int, halo_px: int, stride_px: int
+    picture: tf.Tensor,
+    predict: TensorPredictor,
+    *,
+    tile_px: int,
+    halo_px: int,
+    stride_px: int,
 ) -> tf.Tensor:
     """Translates a picture in tiles with a true halo: tiling.plan_exact and engine.paint as a graph.
 
@@ -51,11 +56,9 @@ def paint(
 
     def kept(band: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
         y, x = band * tile_h, column * tile_w
-        window = _window(
-            picture,
-            reflected(y - halo_px, tile_h + 2 * halo_px, height),
-            reflected(x - halo_px, tile_w + 2 * halo_px, width),
-        )
+        ys = reflected(y - halo_px, tile_h + 2 * halo_px, height)
+        xs = reflected(x - halo_px, tile_w + 2 * halo_px, width)
+        window = _window(picture, ys, xs)
         output = predict(tensor_to_float(window)[None])[0]
         output = output[
             halo_px : halo_px + tf.minimum(tile_h, height - y),

@@ -2,7 +2,7 @@
 
 While a picture is worked on there is a hidden folder `.NAME.partial` beside the output:
 
-    manifest.json    what the painting depends on (hashes of input and model, settings) and how many rows are done
+    manifest.json    what the painting depends on (hashes of input and model, settings), its context, the rows done
     pass_0.tif       the painting, one file for each pass
     content.tif      what is being painted, as it comes from the photo
     decoded.tif      the stored photo, where it has to be turned or scaled
@@ -33,10 +33,12 @@ from gan_hd.files import whole_file
 from gan_hd.formats import SaveOptions
 from gan_hd.metrics import seams
 from gan_hd.photo import Photo, to_depth
-from gan_hd.streaming import RawFile, Spool
+from gan_hd.streaming import ArrayRows, RawFile, Spool
 from gan_hd.translator import MEMORY_GIB, Translator
 
 _LOG = logging.getLogger(__name__)
+# Long side at which the picture that gives the context is read: more than a thumbnail needs.
+_CONTEXT_PX = 1024
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Settings:
         scales: of one pass each, largest strokes first: 0.5 paints the picture at half its size and enlarges the
             result. A later pass paints the painting so far, with the photo's finer detail put back, and adds its own
             finer detail to it.
+        context: take the look of this picture file; None takes each picture's own.
         strength, preserve_color: see Photo.finish.
         report_seams: translate a second time with the tiles shifted by half a tile, and write what differs.
         save: how the file is written.
@@ -64,6 +67,7 @@ class Settings:
     batch: int | None = None
     memory_gib: float = MEMORY_GIB
     scales: tuple[float, ...] = (1.0,)
+    context: Path | None = None
     strength: float = 1.0
     preserve_color: bool = False
     report_seams: bool = False
@@ -115,7 +119,7 @@ def translate_file(
         Notes in words: what the output could not keep, what was measured.
 
     Raises:
-        PictureError: the input cannot be read.
+        PictureError: the input, or the picture of Settings.context, cannot be read.
         ValueError: the output format cannot hold it, or the memory does not suffice.
         OSError: the disk refuses. What was painted is kept where it was full.
         MemoryError, PredictionError: see Translator.paint.
@@ -143,6 +147,7 @@ class _Job:
         self.dtype = np.dtype(np.uint8 if plain and photo.srgb_depth == 8 else np.uint16)
         sizes = [[max(1, round(side * s)) for side in (photo.height, photo.width)] for s in settings.scales]
         self.passes = [self._pass(f"pass_{k}", *size) for k, size in enumerate(sizes)]
+        self.context = None if settings.context is None else context_of_file(translator, settings.context)
         self.manifest = _Manifest(folder, photo.path, self._key())
 
     def paint(self) -> None:
@@ -228,6 +233,7 @@ class _Job:
                 "batch": self.settings.batch,
                 "dtype": self.dtype.name,
                 "passes": [asdict(p) for p in self.passes],
+                "context": None if self.context is None else self.context.tolist(),
             },
             "program": gan_hd.__version__,
         }
@@ -279,14 +285,40 @@ class _Job:
                 tile_px=p.tile_px,
                 batch=self.settings.batch,
                 origin=p.origin,
+                context=self._context(content),
                 first_row=self.manifest.rows(p.name),
                 done=self.progress.add,
                 rows_done=rows_done,
             )
 
+    def _context(self, content: Spool) -> np.ndarray | None:
+        """One context for all passes: the one asked for, else the photo's, which the first pass paints."""
+        if self.context is None and self.translator.takes_context:
+            if self.manifest.context is None:
+                found = self.translator.context_of(content, height=content.height, width=content.width)
+                assert found is not None
+                self.manifest.keep_context(found)
+            self.context = np.array(self.manifest.context, np.float32)
+        return self.context
+
+
+def context_of_file(translator: Translator, path: Path) -> np.ndarray:
+    """The context vector of a picture file, for Settings.context.
+
+    Raises:
+        ValueError: the model takes no context.
+        PictureError: the file cannot be read.
+    """
+    if not translator.takes_context:
+        raise ValueError(f"--context: the model was trained without context. Received: {path}")
+    picture = pictures.read_rgb(path, side_px=_CONTEXT_PX)
+    context = translator.context_of(ArrayRows(picture), height=picture.shape[0], width=picture.shape[1])
+    assert context is not None
+    return context
+
 
 class _Manifest:
-    """Which rows of which pass are done, and of what. Work that depends on something else is thrown away.
+    """Which rows of which pass are done, of what, and in which context. Work of something else is thrown away.
 
     Args:
         folder: the work folder.
@@ -297,12 +329,14 @@ class _Manifest:
     def __init__(self, folder: Path, source: Path, key: dict[str, Any]) -> None:
         self._path, self._key = folder / "manifest.json", json.loads(json.dumps(key))  # as it will be read
         self._rows: dict[str, int] = {}
+        self.context: list[float] | None = None
         try:
             found = json.loads(self._path.read_text())
             if found["key"] == self._key:
                 self._rows = {
                     name: rows for name, rows in found["rows"].items() if (folder / f"{name}.tif").exists()
                 }
+                self.context = found["context"]
                 return
             changed = [name for name in key if found["key"].get(name) != self._key[name]]
             _LOG.warning("%s: starting over, another %s than before", source.name, " and ".join(changed))
@@ -319,8 +353,16 @@ class _Manifest:
 
     def note(self, name: str, rows: int) -> None:
         self._rows[name] = rows
+        self._write()
+
+    def keep_context(self, context: np.ndarray) -> None:
+        self.context = context.tolist()
+        self._write()
+
+    def _write(self) -> None:
+        content = {"key": self._key, "rows": self._rows, "context": self.context}
         with whole_file(self._path) as part:
-            part.write_text(json.dumps({"key": self._key, "rows": self._rows}, indent=2) + "\n")
+            part.write_text(json.dumps(content, indent=2) + "\n")
 
 
 @contextmanager

@@ -144,14 +144,72 @@ class Dense(SpectralMixin):
 
 @keras.saving.register_keras_serializable("gan_hd")
 class SpaceToDepth(keras.layers.Layer):
-    """[n, h, w, c] -> [n, h/2, w/2, 4c], exact and without parameters."""
+    """Folds squares of pixels into channels, [n, h, w, c] -> [n, h/k, w/k, k·k·c]; exact and without parameters."""
+
+    def __init__(self, block_px: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.block_px = block_px
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.space_to_depth(x, 2)
+        return tf.nn.space_to_depth(x, self.block_px)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         n, h, w, c = input_shape
-        return n, *(None if side is None else side // 2 for side in (h, w)), 4 * c
+        sides = (None if side is None else side // self.block_px for side in (h, w))
+        return n, *sides, self.block_px**2 * c
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"block_px": self.block_px}
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class DepthToSpace(keras.layers.Layer):
+    """The inverse of :class:`SpaceToDepth`, [n, h, w, k·k·c] -> [n, k·h, k·w, c]."""
+
+    def __init__(self, block_px: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.block_px = block_px
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.nn.depth_to_space(x, self.block_px)
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n, h, w, c = input_shape
+        sides = (None if side is None else self.block_px * side for side in (h, w))
+        return n, *sides, c // self.block_px**2
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"block_px": self.block_px}
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class Modulation(keras.layers.Layer):
+    """Norm of every pixel over its channels, then FiLM: x/√(mean x² + ε)·(1 + γ(c)) + β(c).
+
+    Tile-independent: the norm sees one pixel, c is the picture's. γ and β are linear in c and start at 0; without c
+    they are learned constants. In: x [n, h, w, k] and, as an option, c [n, m]. Out: as x.
+    Reference: Perez et al., "FiLM", 2018; Karras et al., "Progressive growing of GANs", 2018, section 4.2 (the norm).
+    """
+
+    def build(self, x_shape: tuple, context_shape: tuple | None = None) -> None:
+        width = x_shape[-1]
+        self.bias = self.add_weight(shape=(2 * width,), initializer="zeros", name="bias")
+        if context_shape is not None:
+            self.kernel = self.add_weight(
+                shape=(context_shape[-1], 2 * width), initializer="zeros", name="kernel"
+            )
+
+    def call(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        film = tf.cast(self.bias, tf.float32)[None]  # [1, 2k]
+        if context is not None:
+            film += tf.matmul(tf.cast(context, tf.float32), tf.cast(self.kernel, tf.float32))  # [n, 2k]
+        gain, shift = tf.split(film[:, None, None], 2, axis=-1)  # [n or 1, 1, 1, k] each
+        power = tf.reduce_mean(tf.square(tf.cast(x, tf.float32)), axis=-1, keepdims=True)
+        scale = tf.cast(tf.math.rsqrt(power + 1e-4), x.dtype)  # [n, h, w, 1]
+        return x * scale * tf.cast(1.0 + gain, x.dtype) + tf.cast(shift, x.dtype)
+
+    def compute_output_shape(self, x_shape: tuple, context_shape: tuple | None = None) -> tuple:
+        return x_shape
 
 
 @keras.saving.register_keras_serializable("gan_hd")
@@ -190,14 +248,19 @@ class IdentityStart(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("gan_hd")
 class Gate(keras.layers.Layer):
-    """A vector from a direction and a length: x/‖x‖ · softplus(Σ scores).
+    """A vector from a direction and a length: x/‖x‖ · ℓ(Σ scores), ℓ(s) = 1 + s for s ≥ 0 and 1/(1 − s) below.
 
-    In: x [n, V] and any number of scores [n, 1]. Out: [n, V] float32 whose Euclidean length is the softplus.
+    ℓ is positive, smooth, and flattens so slowly that a D that has thrown everything to the origin still has a gradient
+    to leave it by; softplus, which falls exponentially, does not (docs/experiments.md).
+
+    In: x [n, V] and any number of scores [n, 1]. Out: [n, V] float32 of Euclidean length ℓ.
     """
 
     def call(self, x: tf.Tensor, *scores: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)
-        length = tf.nn.softplus(tf.add_n([tf.cast(score, tf.float32) for score in scores]))
+        score = tf.add_n([tf.cast(score, tf.float32) for score in scores])
+        # One of the two terms is constant; 1 − s is at least 1 where it counts.
+        length = tf.maximum(score, 0.0) + 1.0 / (1.0 - tf.minimum(score, 0.0))
         # ε under the root: the zero vector stays zero, with a finite gradient.
         return x * tf.math.rsqrt(tf.reduce_sum(tf.square(x), axis=-1, keepdims=True) + 1e-8) * length
 

@@ -5,7 +5,8 @@ decoded anew each time) -> choose a picture -> random, informative crop -> scale
 prefetch. Every random choice is a function of (seed, sample index), so a run that starts at sample n sees
 what an uninterrupted one would have seen: nothing needs to be saved to resume.
 
-In: paths. Out: (content, style), each [batch, crop_h, crop_w, 3] float32 in [-1, 1].
+In: paths. Out: (content, style), each a pair of crops [batch, crop_h, crop_w, 3] and thumbnails of the pictures they
+are from [batch, T, T, 3], float32 in [-1, 1].
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tqdm import tqdm
 
 from gan_hd import files, pictures, pixels, runtime
 from gan_hd.config import Config, DomainConfig
+from gan_hd.thumbnail import thumbnail
 
 T = TypeVar("T")
 _ALIGN = 64  # bytes; slices of a tensor that start and end on this boundary share its memory
@@ -50,6 +52,7 @@ class Domain:
     widths: np.ndarray  # int64 [n]
     offsets: np.ndarray  # int64 [n], bytes into `pool`, or -1
     pool: tf.Tensor  # uint8 [bytes]
+    thumbnails: tf.Tensor  # uint8 [n, T, T, 3]
     min_side_px: int  # smaller pictures are enlarged to this
     skipped: dict[str, str]  # path -> why
 
@@ -64,6 +67,7 @@ def load_domain(
     name: str,
     min_side_px: int,
     memory_bytes: int,
+    thumbnail_px: int,
     holdout: float = 0.0,
     hint: str = "",
     progress: bool = True,
@@ -76,6 +80,7 @@ def load_domain(
         name: "content" or "style", for messages.
         min_side_px: pictures with a side below this after shrinking are enlarged to it, and counted.
         memory_bytes: at most this much is cached.
+        thumbnail_px: T, side of the thumbnails.
         holdout: share of the pictures that is left out; see files.held_out.
         hint: what to do about an empty folder, appended to that error.
 
@@ -102,6 +107,7 @@ def load_domain(
     sizes: list[tuple[int, int]] = []
     offsets: list[int] = []
     chunks: list[np.ndarray] = []
+    thumbnails: list[np.ndarray] = []
     used, enlarged, skipped = 0, 0, {}
     bar = tqdm(
         _read_ahead(paths, read),
@@ -120,6 +126,7 @@ def load_domain(
         block = _padded_rows(picture)
         fits = used + block.nbytes <= memory_bytes
         kept.append(str(path))
+        thumbnails.append(pixels.to_integer(thumbnail(picture, thumbnail_px)))
         sizes.append((height, width))
         offsets.append(used if fits else -1)
         if fits:
@@ -145,9 +152,10 @@ def load_domain(
     )
     heights, widths = np.array(sizes, np.int64).T
     pool = _pool(chunks, used)
-    return Domain(
-        name, config, kept, heights, widths, np.array(offsets, np.int64), pool, min_side_px, skipped
-    )
+    with tf.device("CPU"):
+        small = tf.constant(np.stack(thumbnails))
+    offset_of = np.array(offsets, np.int64)
+    return Domain(name, config, kept, heights, widths, offset_of, pool, small, min_side_px, skipped)
 
 
 def _read_ahead(paths: list[Path], read: Callable[[Path], T]) -> Iterator[T]:
@@ -201,8 +209,8 @@ def training_batches(
         tf.data.Dataset.counter(start_sample)
         .map(
             lambda index: (
-                random_crop(content, index, crop_px=config.crop_px, seed=2 * seed),
-                random_crop(style, index, crop_px=config.crop_px, seed=2 * seed + 1),
+                random_sample(content, index, crop_px=config.crop_px, seed=2 * seed),
+                random_sample(style, index, crop_px=config.crop_px, seed=2 * seed + 1),
             ),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
@@ -214,7 +222,14 @@ def training_batches(
 
 
 def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], seed: int) -> tf.Tensor:
-    """Crop number `index` of the stream `seed`.
+    """The crop alone of :func:`random_sample`."""
+    return random_sample(domain, index, crop_px=crop_px, seed=seed)[0]
+
+
+def random_sample(
+    domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], seed: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Crop number `index` of the stream `seed`, and the thumbnail of the picture it is from.
 
     Args:
         domain: where from.
@@ -223,7 +238,7 @@ def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], s
         seed: the stream; the same (seed, index) gives the same crop, always.
 
     Returns:
-        [crop_h, crop_w, 3] float32 in [-1, 1].
+        [crop_h, crop_w, 3] and [T, T, 3], float32 in [-1, 1]; mirrored together.
     """
     config, count = domain.config, len(domain)
     index = tf.cast(index, tf.int64)
@@ -261,9 +276,13 @@ def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], s
         lambda: crop,
         lambda: tf.image.resize(crop, crop_px, "lanczos3", antialias=True),
     )
+    small = domain.thumbnails[choice]
     if config.flip:
-        crop = tf.cond(draws[2] < 0.5, lambda: tf.reverse(crop, [1]), lambda: crop)
-    return tf.ensure_shape(tf.clip_by_value(pixels.tensor_to_float(crop), -1.0, 1.0), [*crop_px, 3])
+        crop, small = tf.cond(
+            draws[2] < 0.5, lambda: (tf.reverse(crop, [1]), tf.reverse(small, [1])), lambda: (crop, small)
+        )
+    crop = tf.clip_by_value(pixels.tensor_to_float(crop), -1.0, 1.0)
+    return tf.ensure_shape(crop, [*crop_px, 3]), pixels.tensor_to_float(small)
 
 
 def structure(window: tf.Tensor) -> tf.Tensor:
@@ -316,11 +335,12 @@ def _position(draw: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
     return tf.minimum(tf.cast(draw * tf.cast(room + 1, tf.float32), tf.int64), room)
 
 
-def fixed_crops(domain: Domain, *, crop_px: tuple[int, int], count: int, seed: int) -> np.ndarray:
-    """`count` crops that never change, for sample grids: [count, h, w, 3] float32 in [-1, 1]."""
-    return np.stack(
-        [
-            random_crop(domain, tf.constant(index), crop_px=crop_px, seed=seed).numpy()
-            for index in range(count)
-        ]
-    )
+def fixed_samples(
+    domain: Domain, *, crop_px: tuple[int, int], count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`count` samples that never change, for sample grids: crops [count, h, w, 3], thumbnails [count, T, T, 3]."""
+    samples = [
+        random_sample(domain, tf.constant(index), crop_px=crop_px, seed=seed) for index in range(count)
+    ]
+    crops, thumbnails = zip(*samples, strict=True)
+    return np.stack(crops), np.stack(thumbnails)

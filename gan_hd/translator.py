@@ -6,6 +6,7 @@ In: uint8 or uint16 [h, w, 3] of any size, in memory or in bands of rows. Out: t
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from gan_hd import engine, pixels, tiling
+from gan_hd import engine, pixels, thumbnail, tiling
 from gan_hd.streaming import ArrayRows
 
 #: The generator that ships with the package, where a version has one.
@@ -75,6 +76,7 @@ class Translator:
 
     Attributes:
         metadata: what export wrote beside the model.
+        takes_context: whether the generator is told about the whole picture.
         folder: the SavedModel.
         precision: as given.
     """
@@ -95,16 +97,41 @@ class Translator:
         if name not in self._loaded.signatures:
             raise ModelError(f"{folder} cannot compute in {precision}: use --precision=float32")
         self._signature = self._loaded.signatures[name]
+        self.takes_context = "context" in self._loaded.signatures
 
-    def predict(self, windows: np.ndarray) -> np.ndarray:
+    def context_of(self, source: engine.Source, *, height: int, width: int) -> np.ndarray | None:
+        """The context vector of a picture, float32 [k], from a thumbnail of all its rows.
+
+        Args:
+            source: the picture.
+            height, width: of it, px.
+
+        Returns:
+            None where the generator takes no context.
+        """
+        if not self.takes_context:
+            return None
+        side = self.metadata["thumbnail_px"]
+        small = thumbnail.of_rows(source.rows, height=height, width=width, side_px=side)
+        return self._loaded.signatures["context"](thumbnail=tf.constant(small[None]))["context"].numpy()[0]
+
+    def predict(self, windows: np.ndarray, *, context: np.ndarray | None = None) -> np.ndarray:
         """float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same shape.
+
+        Args:
+            windows: of one picture.
+            context: of it, float32 [k]; None is the null context.
 
         Raises:
             MemoryError: the device has too little memory for these windows.
             PredictionError: anything else that TensorFlow reports.
         """
+        inputs = {"pixels": tf.constant(windows, tf.float32)}
+        if self.takes_context:
+            known = self.metadata["null_context"] if context is None else context
+            inputs["context"] = tf.constant(known, tf.float32)[None]
         try:
-            return self._signature(pixels=tf.constant(windows, tf.float32))["pixels"].numpy()
+            return self._signature(**inputs)["pixels"].numpy()
         except tf.errors.OpError as error:
             if not isinstance(error, tf.errors.ResourceExhaustedError):
                 raise PredictionError(f"TensorFlow: {error.message.splitlines()[0][:500]}") from error
@@ -201,6 +228,7 @@ class Translator:
         tile_px: int | None = None,
         batch: int | None = None,
         origin: tuple[int, int] = (0, 0),
+        context: np.ndarray | None = None,
         first_row: int = 0,
         done: Callable[[float], object] = lambda pixels: None,
         rows_done: Callable[[int], object] = lambda rows: None,
@@ -217,6 +245,7 @@ class Translator:
             dtype: np.uint8 or np.uint16, of what `write` takes.
             mode, tile_px, origin: see :meth:`plan`.
             batch: tiles at once; None takes 1, in `grid` mode 32.
+            context: of another picture; None takes the source's own, which waits for all of its rows.
             first_row, done, rows_done: see engine.paint.
 
         Raises:
@@ -224,6 +253,8 @@ class Translator:
             PredictionError: anything else that TensorFlow reports.
         """
         batch = batch or (_GRID_BATCH if mode == "grid" else 1)
+        if context is None:
+            context = self.context_of(source, height=height, width=width)
 
         def note(row: int) -> None:
             nonlocal first_row
@@ -240,7 +271,7 @@ class Translator:
                 engine.paint(
                     source,
                     plan,
-                    self.predict,
+                    functools.partial(self.predict, context=context),
                     write,
                     to_float=pixels.to_float,
                     from_float=convert,
@@ -268,6 +299,7 @@ class Translator:
         mode: str = "exact",
         tile_px: int | None = None,
         origin: tuple[int, int] = (0, 0),
+        context: np.ndarray | None = None,
         done: Callable[[float], object] = lambda pixels: None,
     ) -> np.ndarray:
         """Translates a picture that fits in memory.
@@ -275,6 +307,7 @@ class Translator:
         Args:
             picture: uint8 or uint16 [h, w, 3].
             mode, tile_px, origin: see :meth:`plan`.
+            context: see :meth:`paint`.
             done: is told how many pixels more are done, for a progress bar.
 
         Returns:
@@ -294,6 +327,7 @@ class Translator:
             mode=mode,
             tile_px=tile_px,
             origin=origin,
+            context=context,
             done=done,
         )
         return result.pixels

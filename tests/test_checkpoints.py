@@ -19,7 +19,10 @@ def _gan(config, dtype="float32"):
 
 def _batch():
     rng = np.random.default_rng(0)
-    return tuple(tf.constant(rng.uniform(-1, 1, (4, 32, 32, 3)).astype(np.float32)) for _ in range(2))
+    return tuple(
+        tuple(tf.constant(rng.uniform(-1, 1, (4, s, s, 3)).astype(np.float32)) for s in (32, 16))
+        for _ in range(2)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])

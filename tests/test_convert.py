@@ -29,11 +29,12 @@ def test_onnx_computes_the_same_at_every_size(generator, smoke, tmp_path):
     metadata = export.describe(generator, config=smoke, step=3)
     path = convert.to_onnx(generator, tmp_path / "model.onnx", metadata=metadata)
     session = runtime.InferenceSession(path)
-    assert [tensor.name for tensor in session.get_inputs()] == ["pixels"]
+    assert [tensor.name for tensor in session.get_inputs()] == ["pixels", "thumbnail"]
     assert [tensor.name for tensor in session.get_outputs()] == ["translated"]
     for shape in ((1, 16, 24, 3), (3, 64, 8, 3)):
-        (out,) = session.run(None, {"pixels": _tiles(*shape)})
-        np.testing.assert_allclose(out, generator(_tiles(*shape)), atol=1e-4)
+        (out,) = session.run(None, {"pixels": _tiles(*shape), "thumbnail": _tiles(1, 16, 16, 3)})
+        context = tf.repeat(generator.encode(_tiles(1, 16, 16, 3)), shape[0], axis=0)
+        np.testing.assert_allclose(out, generator(_tiles(*shape), context=context), atol=1e-4)
         assert np.abs(out - _tiles(*shape)).max() > 0.1
     inside = json.loads(session.get_modelmeta().custom_metadata_map["metadata.json"])
     assert inside == json.loads((tmp_path / "model.onnx.json").read_text())
@@ -52,12 +53,15 @@ def test_litert_computes_the_same_at_every_size(generator, smoke, tmp_path, iden
     path = convert.to_litert(generator, tmp_path / "model.tflite", metadata=metadata)
     interpreter = tf.lite.Interpreter(str(path))
     for shape in ((1, 16, 24, 3), (1, 64, 8, 3)):
-        interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], shape)
+        inputs = {d["name"].split("_")[-1].split(":")[0]: d["index"] for d in interpreter.get_input_details()}
+        interpreter.resize_tensor_input(inputs["pixels"], shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], _tiles(*shape))
+        interpreter.set_tensor(inputs["pixels"], _tiles(*shape))
+        interpreter.set_tensor(inputs["thumbnail"], _tiles(1, 16, 16, 3))
         interpreter.invoke()
         out = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        np.testing.assert_allclose(out, generator(_tiles(*shape)), atol=1e-4)
+        context = generator.encode(_tiles(1, 16, 16, 3))
+        np.testing.assert_allclose(out, generator(_tiles(*shape), context=context), atol=1e-4)
         assert np.abs(out - _tiles(*shape)).max() > 0.1
     assert json.loads((tmp_path / "model.tflite.json").read_text())["stride_px"] == generator.stride_px
 

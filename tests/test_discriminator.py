@@ -34,9 +34,10 @@ def test_crops_that_do_not_halve_are_refused():
         Discriminator(CONFIG, crop_px=(18, 16))
 
 
-def test_the_gated_length_is_the_softplus_of_the_patch_scores():
+@pytest.mark.parametrize(("score_is", "length"), [(3.0, 4.0), (0.0, 1.0), (-3.0, 0.25)])
+def test_the_gated_length_follows_from_the_patch_scores(score_is, length):
     model = Discriminator(CONFIG, crop_px=(16, 16))
     x = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
     score = model.get_layer("score2")
-    score.set_weights([np.zeros_like(score.kernel), np.array([3.0])])
-    np.testing.assert_allclose(np.linalg.norm(model(x), axis=-1), np.log1p(np.exp(3.0)), rtol=1e-4)
+    score.set_weights([np.zeros_like(score.kernel), np.array([score_is])])
+    np.testing.assert_allclose(np.linalg.norm(model(x), axis=-1), length, rtol=1e-4)

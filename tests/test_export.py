@@ -66,11 +66,14 @@ def _levels(a, b):
 
 def test_each_precision_computes_in_its_own_arithmetic(generator, signatures):
     x = np.random.default_rng(1).uniform(-1, 1, (2, 16, 24, 3)).astype(np.float32)
+    small = np.random.default_rng(2).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    context = signatures["context"](thumbnail=tf.constant(small))["context"]
+    np.testing.assert_allclose(context, generator.encode(small), atol=1e-6)
     errors = {}
     for precision, name in SIGNATURES.items():
-        y = signatures[name](pixels=tf.constant(x))["pixels"]
+        y = signatures[name](pixels=tf.constant(x), context=context)["pixels"]
         assert y.dtype == tf.float32 and y.shape == x.shape
-        errors[precision] = np.abs(y - generator(x)).mean()
+        errors[precision] = np.abs(y - generator(x, context=context)).mean()
     assert errors["float32"] < 1e-6 < errors["mixed_float16"] < errors["mixed_bfloat16"] < 0.1
 
 

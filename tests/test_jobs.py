@@ -11,9 +11,11 @@ import pytest
 import pyvips
 
 from gan_hd import jobs, pictures
+from gan_hd.config import PRESETS, apply_overrides
 from gan_hd.export import export_generator
 from gan_hd.jobs import Settings
 from gan_hd.models.generator import Generator
+from gan_hd.streaming import ArrayRows
 from gan_hd.translator import Translator
 
 
@@ -45,11 +47,11 @@ class _Stopping(Translator):
 
     calls, limit, error = 0, 10**9, KeyboardInterrupt
 
-    def predict(self, windows):
+    def predict(self, windows, **options):
         self.calls += 1
         if self.calls > self.limit:
             raise self.error
-        return super().predict(windows)
+        return super().predict(windows, **options)
 
 
 def _photo(path, h=300, w=90, seed=0):
@@ -100,14 +102,15 @@ def test_a_scaled_pass_is_the_painting_of_the_scaled_picture(model, tmp_path):
     small = pyvips.Image.new_from_file(str(source)).resize(0.5, kernel="lanczos3")
     painted = pyvips.Image.new_from_array(Translator(model).translate(small.numpy()))
     expected = painted.resize(2, kernel="lanczos3").numpy()
-    assert np.abs(_read(tmp_path / "b.png").astype(int) - expected).max() <= 2  # 16 bits between, not 8
+    error = np.abs(_read(tmp_path / "b.png").astype(int) - expected)
+    assert error.mean() < 0.5 and error.max() <= 6  # 16 bits between, not 8, and a generator that amplifies
 
 
 def test_several_passes_shift_the_palette_once(model, tmp_path):
     """A model that makes all brighter does so once, not once in each pass; and the photo's detail is all there."""
 
     class Brighter(Translator):
-        def predict(self, windows):
+        def predict(self, windows, **options):
             return windows + np.float32(2 * 30 / 255)
 
     photo = _read(_photo(tmp_path / "photo.png", 240, 160)) // 2 + 40
@@ -196,7 +199,7 @@ def test_a_bad_picture_leaves_nothing_behind(model, tmp_path):
 
 def test_a_broken_model_paints_nothing(model, tmp_path):
     class Broken(Translator):
-        def predict(self, windows):
+        def predict(self, windows, **options):
             return windows * np.nan
 
     with pytest.raises(ValueError, match="NaN"):
@@ -269,3 +272,44 @@ def test_a_disk_that_fills_up_keeps_what_is_painted(model, tmp_path, monkeypatch
 def test_settings_out_of_range_name_the_flag(settings, named):
     with pytest.raises(ValueError, match=named):
         Settings(**settings)
+
+
+def test_the_context_of_another_picture(model, tmp_path):
+    translator = Translator(model)
+    source, other = _photo(tmp_path / "a.png"), _photo(tmp_path / "b.png", seed=5)
+    picture, look = _read(source), _read(other)
+    context = translator.context_of(ArrayRows(look), height=look.shape[0], width=look.shape[1])
+    _run(translator, source, tmp_path / "out.png", context=other)
+    out = _read(tmp_path / "out.png")
+    np.testing.assert_array_equal(out, translator.translate(picture, context=context))
+    assert not np.array_equal(out, translator.translate(picture))  # and it matters
+
+
+def test_passes_share_the_context_of_the_photo_over_a_stop(model, tmp_path):
+    """The later pass sees a painting; what it is told about the picture still comes from the photo."""
+    source, seen = _photo(tmp_path / "a.png"), []
+
+    class Spy(_Stopping):
+        def predict(self, windows, *, context):
+            seen.append(context)
+            return super().predict(windows, context=context)
+
+    spy = Spy(model)
+    spy.limit = 6  # within the second pass
+    with pytest.raises(KeyboardInterrupt):
+        _run(spy, source, tmp_path / "out.png", scales=(0.5, 1.0), tile_px=64)
+    first = len(seen)
+    _run(Spy(model), source, tmp_path / "out.png", scales=(0.5, 1.0), tile_px=64)
+    assert len(seen) > first > 4
+    for context in seen:
+        np.testing.assert_array_equal(context, seen[0])
+
+
+def test_a_model_without_context_refuses_one(tmp_path):
+    config = apply_overrides(PRESETS["smoke"], ["generator.context_size=0"])
+    export_generator(Generator(config.generator), tmp_path / "m", config=config, step=1)
+    source = _photo(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="--context"):
+        _run(Translator(tmp_path / "m"), source, tmp_path / "out.png", context=source)
+    _run(Translator(tmp_path / "m"), source, tmp_path / "out.png")
+    assert (tmp_path / "out.png").exists()

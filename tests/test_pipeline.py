@@ -1,17 +1,21 @@
+import dataclasses
+
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
-from gan_hd import files, pipeline
+from gan_hd import files, pictures, pipeline, pixels
 from gan_hd.config import Config, DomainConfig, TrainConfig
+from gan_hd.thumbnail import thumbnail
 
 CROP = (32, 32)
 
 
 def _load(folder, config=None, **options):
     config = config or DomainConfig(side_px=120)
-    options = {"name": "content", "min_side_px": 32, "memory_bytes": 1 << 30, "progress": False} | options
+    defaults = {"name": "content", "min_side_px": 32, "memory_bytes": 1 << 30, "progress": False}
+    options = defaults | {"thumbnail_px": 64} | options
     return pipeline.load_domain(folder, config, **options)
 
 
@@ -69,9 +73,10 @@ def test_a_stream_can_start_anywhere(noise_folder):
     config = Config(combo=ComboConfig(tile_px=16), train=TrainConfig(batch_size=4))
     stream = list(pipeline.training_batches(content, style, config).take(3).as_numpy_iterator())
     (later,) = pipeline.training_batches(content, style, config, start_sample=8).take(1).as_numpy_iterator()
-    for a, b in zip(stream[2], later, strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert a.shape == (4, 32, 32, 3) and a.dtype == np.float32 and np.abs(a).max() <= 1
+    for domain, again in zip(stream[2], later, strict=True):
+        for a, b, side in zip(domain, again, (32, 64), strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert a.shape == (4, side, side, 3) and a.dtype == np.float32 and np.abs(a).max() <= 1
 
 
 def test_scale_jitter_covers_its_range(tmp_path):
@@ -136,9 +141,32 @@ def test_empty_folders_name_the_flag_and_the_remedy(tmp_path):
 
 def test_fixed_crops_do_not_depend_on_anything_but_the_seed(noise_folder):
     domain = _load(noise_folder("a"))
-    crops = [pipeline.fixed_crops(domain, crop_px=(64, 64), count=3, seed=-1) for _ in range(2)]
-    assert crops[0].shape == (3, 64, 64, 3)
-    np.testing.assert_array_equal(*crops)
+    first, again = (pipeline.fixed_samples(domain, crop_px=(64, 64), count=3, seed=-1) for _ in range(2))
+    assert first[0].shape == (3, 64, 64, 3) and first[1].shape[0] == 3
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_crop_comes_with_its_own_picture_and_they_are_mirrored_together(noise_folder):
+    folder = noise_folder("a", size=(64, 48))
+    domain = _load(folder, min_side_px=16, thumbnail_px=16)
+    by_picture = {path: thumbnail(pictures.read_rgb(path), 16) for path in domain.paths}
+    config = dataclasses.replace(domain.config, scale_min=1.0, scale_max=1.0, candidates=1)
+    domain = dataclasses.replace(domain, config=config)
+    mirrored = set()
+    for index in range(24):
+        crop, small = (x.numpy() for x in pipeline.random_sample(domain, index, crop_px=(16, 16), seed=0))
+        for path, own in by_picture.items():
+            for flip in (False, True):
+                turned = own[:, ::-1] if flip else own
+                if np.abs(small - turned).max() < 0.01:
+                    found, was = path, flip
+        picture = pictures.read_rgb(found)
+        picture = pixels.to_float(picture[:, ::-1] if was else picture)
+        windows = np.lib.stride_tricks.sliding_window_view(picture, (16, 16, 3))[:, :, 0]
+        assert np.abs(windows - crop).max(axis=(2, 3, 4)).min() < 1e-5
+        mirrored.add(was)
+    assert mirrored == {False, True}
 
 
 def test_small_pictures_and_oblong_crops_are_the_same_from_cache_and_file(noise_folder):

@@ -35,13 +35,14 @@ class Combo(keras.layers.Layer):
 
     Args:
         generator: a model [m, S, S, 3] -> [m, S, S, 3] that also takes other sides which are multiples of its
-            stride.
+            stride, and `context=` where the Combo is called with one.
         tile_px: S.
         rows, cols: tiles per crop.
 
     ``call(crops, phase=...)``: without `phase`, all tiles are S×S. With ``phase=(dy, dx)``, multiples of the
     generator's stride between -S/2 and S/2, all cuts move by that much, so that joins fall at a random place and D
-    cannot learn "a cross in the middle"; the outer tiles are then smaller or larger than S.
+    cannot learn "a cross in the middle"; the outer tiles are then smaller or larger than S. `context` [n, k] goes to
+    all tiles of its crop.
     """
 
     def __init__(
@@ -54,14 +55,22 @@ class Combo(keras.layers.Layer):
         self.cols = cols
 
     def call(
-        self, crops: tf.Tensor, phase: tuple[Any, Any] | None = None, training: bool = False
+        self,
+        crops: tf.Tensor,
+        context: tf.Tensor | None = None,
+        phase: tuple[Any, Any] | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
         if phase is not None:
-            return self._moved(crops, phase, training)
+            return self._moved(crops, context, phase, training)
         tiles = split_tiles(crops, self.tile_px)  # [n·r·c, S, S, 3]
-        return join_tiles(self.generator(tiles, training=training), rows=self.rows, cols=self.cols)
+        if context is not None:
+            context = tf.repeat(context, self.rows * self.cols, axis=0)
+        return join_tiles(self._translate(tiles, context, training), rows=self.rows, cols=self.cols)
 
-    def _moved(self, crops: tf.Tensor, phase: tuple[Any, Any], training: bool) -> tf.Tensor:
+    def _moved(
+        self, crops: tf.Tensor, context: tf.Tensor | None, phase: tuple[Any, Any], training: bool
+    ) -> tf.Tensor:
         ys, xs = (
             [0, *(cut * self.tile_px + shift for cut in range(1, count)), count * self.tile_px]
             for count, shift in ((self.rows, phase[0]), (self.cols, phase[1]))
@@ -69,11 +78,16 @@ class Combo(keras.layers.Layer):
         bands = []
         for top, bottom in zip(ys[:-1], ys[1:], strict=True):
             tiles = [
-                self.generator(crops[:, top:bottom, left:right], training=training)
+                self._translate(crops[:, top:bottom, left:right], context, training)
                 for left, right in zip(xs[:-1], xs[1:], strict=True)
             ]
             bands.append(tf.concat(tiles, axis=2))
         return tf.ensure_shape(tf.concat(bands, axis=1), crops.shape)
+
+    def _translate(self, tiles: tf.Tensor, context: tf.Tensor | None, training: bool) -> tf.Tensor:
+        if context is None:
+            return self.generator(tiles, training=training)
+        return self.generator(tiles, context=context, training=training)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return input_shape
