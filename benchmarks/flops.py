@@ -11,12 +11,13 @@ from __future__ import annotations
 import collections
 import math
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 
 def count(function: tf.types.experimental.ConcreteFunction) -> dict[str, int]:
-    """Operations of one call.
+    """Operations of one call, of those that are executed.
 
     Args:
         function: traced with static shapes; networks are called in it directly, not in loops or branches.
@@ -29,7 +30,7 @@ def count(function: tf.types.experimental.ConcreteFunction) -> dict[str, int]:
             of times.
     """
     total: collections.Counter[str] = collections.Counter()
-    for operation in function.graph.get_operations():
+    for operation in _executed(function.graph):
         counter = _COUNTERS.get(operation.type)
         if counter is not None:
             total[operation.type] += counter(operation)
@@ -40,6 +41,18 @@ def count(function: tf.types.experimental.ConcreteFunction) -> dict[str, int]:
                 f"operations are counted at the top level only. Received: {hidden} in {nested.signature.name}"
             )
     return dict(total)
+
+
+def _executed(graph: Any) -> set[tf.Operation]:
+    """What the outputs and side effects depend on. A tape traces more, such as gradients nobody asked for."""
+    waiting = [tensor.op for tensor in graph.outputs] + list(graph.control_outputs)
+    found: set[tf.Operation] = set()
+    while waiting:
+        operation = waiting.pop()
+        if operation not in found:
+            found.add(operation)
+            waiting += [tensor.op for tensor in operation.inputs] + list(operation.control_inputs)
+    return found
 
 
 def _size(operation: tf.Operation, tensor: tf.Tensor) -> int:

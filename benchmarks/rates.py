@@ -36,9 +36,12 @@ def shares(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Args:
         rows: with `kind` ("matmul", "convolution" or "network"), `precision`, `flop` and `median_sec`.
     """
-    rated = [row | {"gflop_per_sec": round(row["flop"] / row["median_sec"] / 1e9, 3)} for row in rows]
+    rates = [row["flop"] / row["median_sec"] / 1e9 for row in rows]
     peaks: dict[str, float] = {}
-    for row in rated:
+    for row, rate in zip(rows, rates, strict=True):
         if row["kind"] == "convolution":
-            peaks[row["precision"]] = max(peaks.get(row["precision"], 0.0), row["gflop_per_sec"])
-    return [row | {"share": round(row["gflop_per_sec"] / peaks[row["precision"]], 4)} for row in rated]
+            peaks[row["precision"]] = max(peaks.get(row["precision"], 0.0), rate)
+    return [
+        row | {"gflop_per_sec": round(rate, 3), "share": round(rate / peaks[row["precision"]], 4)}
+        for row, rate in zip(rows, rates, strict=True)
+    ]
