@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo_out
+# For bench: an interpreter that has PyTorch, and a run folder or SavedModel to translate with.
+TORCH_PYTHON ?= $(BIN)/python
+MODEL ?=
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check bench format clean
 
 setup: $(VENV)/.installed
 
@@ -35,6 +38,18 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The benchmarks' short forms: minutes, ratios of one noisy round or three. benchmarks/README.md has the long ones.
+bench: setup
+	$(BIN)/python benchmarks/roofline.py --rounds=3 --matmuls=2048 --convolutions=16x32x32x128,4x64x64x256
+	$(BIN)/python benchmarks/bench_train_step.py --rounds=3 --steps=3
+	$(BIN)/python benchmarks/bench_pipeline.py --pictures=4 --rounds=2 --batches=20
+	$(BIN)/python benchmarks/bench_peer.py --torch_python=$(TORCH_PYTHON) --batches=1 --windows_px=512 --rounds=1
+ifeq ($(MODEL),)
+	@echo "bench_translate.py is left out: name a run folder or SavedModel with make bench MODEL=..."
+else
+	$(BIN)/python benchmarks/bench_translate.py --model=$(MODEL) --sizes_mp=3
+endif
 
 format: setup
 	$(BIN)/ruff format .
