@@ -7,9 +7,10 @@ The folders are searched recursively; a few hundred pictures of each kind are en
 The same command again resumes. Ctrl-C stops after saving. The run folder ends up with:
 
   RUN_DIR/samples/      grids of photo | translation in tiles | translation in one piece | painting
-  RUN_DIR/logs/         losses, as JSON lines and for `tensorboard --logdir=RUN_DIR/logs`
+  RUN_DIR/logs/         losses and evaluations, as JSON lines and for `tensorboard --logdir=RUN_DIR/logs`
   RUN_DIR/ckpt/         what resuming needs
   RUN_DIR/saved_model/  the generator, for translate.py --model=RUN_DIR
+  RUN_DIR/best/         the generator of the best evaluation on the way, for translate.py --model=RUN_DIR/best
 
 Exit status: 0 done, 1 done but some pictures were unreadable (or a loss became NaN), 2 bad command line.
 """
@@ -56,6 +57,14 @@ _CACHE = flags.DEFINE_float(
 _LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines in the log.", lower_bound=1)
 _SAMPLE = flags.DEFINE_integer("sample_every", 250, "Steps between sample grids.", lower_bound=1)
 _SAVE = flags.DEFINE_integer("checkpoint_every", 250, "Steps between checkpoints.", lower_bound=1)
+_EVALUATE = flags.DEFINE_integer(
+    "evaluate_every", 1000, "Steps between evaluations of a few pictures; 0: none.", lower_bound=0
+)
+_HOLDOUT = flags.DEFINE_float(
+    "holdout",
+    None,
+    "Share of each folder's pictures to evaluate on and not to train on; their names decide (default: the preset's).",
+)
 _HINT = flags.DEFINE_string(
     "data_hint", "", "What an error about an empty folder should tell the user to do."
 )
@@ -70,7 +79,12 @@ def main(argv: list[str]) -> int:
         missing = _STYLE if content_dir else _CONTENT
         return entry.fail(f"--{missing.name} is missing: name a folder of pictures")
     overrides = list(_SET.value)
-    for number, name in ((_BATCH, "train.batch_size"), (_TILE, "combo.tile_px"), (_SEED, "train.seed")):
+    for number, name in (
+        (_BATCH, "train.batch_size"),
+        (_TILE, "combo.tile_px"),
+        (_SEED, "train.seed"),
+        (_HOLDOUT, "train.holdout"),
+    ):
         if number.value is not None:
             overrides.append(f"{name}={number.value}")
     try:
@@ -94,7 +108,9 @@ def main(argv: list[str]) -> int:
             precision=_PRECISION.value,
             strategy=_STRATEGY.value,
             cache_gib=_CACHE.value,
-            intervals=training.Intervals(log=_LOG.value, sample=_SAMPLE.value, checkpoint=_SAVE.value),
+            intervals=training.Intervals(
+                log=_LOG.value, sample=_SAMPLE.value, checkpoint=_SAVE.value, evaluate=_EVALUATE.value
+            ),
             jit_compile=_JIT.value,
             hint=hint,
         )
@@ -133,7 +149,9 @@ def _dry_run(config: config_lib.Config, sources: dict[str, str], hint: str) -> i
                 return entry.fail(f"--{flag}: {error}.{hint}")
             if not found:
                 return entry.fail(f"--{flag}: no pictures in {source}.{hint}")
-            print(f"--{flag}: {len(found)} pictures in {source}")
+            held = len(files.held_out(found, config.train.holdout)[1])
+            kept_out = f", {held} of them held out" if held else ""
+            print(f"--{flag}: {len(found)} pictures in {source}{kept_out}")
         training.check_options(config, runtime.choose_strategy(_STRATEGY.value), _JIT.value)
         checkpoints.check_config(Path(_RUN.value), config)
     except ValueError as error:

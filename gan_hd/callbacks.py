@@ -27,7 +27,7 @@ from gan_hd.files import whole_file
 from gan_hd.gan import SiameseGAN
 
 
-class _Interval(keras.callbacks.Callback):
+class Interval(keras.callbacks.Callback):
     """Calls `act` at each multiple of `every` steps, and at the end where `at_end` is set."""
 
     at_end = True
@@ -58,7 +58,7 @@ class _Interval(keras.callbacks.Callback):
         raise NotImplementedError
 
 
-class Progress(_Interval):
+class Progress(Interval):
     """A tqdm bar over all steps of the run with crops per second and time left."""
 
     at_end = False
@@ -92,7 +92,7 @@ class Progress(_Interval):
         self.bar.close()
 
 
-class ScalarLog(_Interval):
+class ScalarLog(Interval):
     """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
 
     A value that is NaN or infinite stops the training at its line. With several workers each runs this callback,
@@ -177,7 +177,7 @@ class HealthAlarms:
         return new
 
 
-class SampleGrid(_Interval):
+class SampleGrid(Interval):
     """PNG grids of fixed crops, a row each: A | AB from bare tiles | AB in one piece | B.
 
     Args:
@@ -185,6 +185,7 @@ class SampleGrid(_Interval):
         folder: where the PNGs go.
         writer: TensorBoard.
         content, style: [n, h, w, 3] float32 in [-1, 1], h and w multiples of the tile.
+        thumbnails: [n, T, T, 3] float32 in [-1, 1], of the pictures that `content` is from.
     """
 
     def __init__(
@@ -194,34 +195,35 @@ class SampleGrid(_Interval):
         folder: Path,
         writer: tf.summary.SummaryWriter,
         content: np.ndarray,
+        thumbnails: np.ndarray,
         style: np.ndarray,
     ) -> None:
         super().__init__(every)
         self.folder = folder
         self.writer = writer
         self.content = content
+        self.thumbnails = thumbnails
         self.style = style
 
     def act(self) -> None:
         gan: SiameseGAN = self.model
         tile = gan.config.combo.tile_px
         n, h, w, _ = self.content.shape
-        # The same cut as Combo's, over more tiles.
-        tiles = (
-            self.content.reshape(n, h // tile, tile, w // tile, tile, 3)
-            .transpose(0, 1, 3, 2, 4, 5)
-            .reshape(-1, tile, tile, 3)
-        )
-        joined = np.concatenate(
-            [gan.ema_generator(part, training=False).numpy() for part in np.array_split(tiles, n)]
-        )
-        joined = (
-            joined.reshape(n, h // tile, w // tile, tile, tile, 3)
-            .transpose(0, 1, 3, 2, 4, 5)
-            .reshape(n, h, w, 3)
-        )
-        whole = np.concatenate([gan.ema_generator(x[None], training=False).numpy() for x in self.content])
-        columns = np.concatenate([self.content, joined, whole, self.style], axis=2)  # [n, h, 4w, 3]
+        joined, whole = [], []
+        for content, thumbnail in zip(self.content, self.thumbnails, strict=True):
+            # The same cut as Combo's, over more tiles.
+            tiles = (
+                content.reshape(h // tile, tile, w // tile, tile, 3)
+                .transpose(0, 2, 1, 3, 4)
+                .reshape(-1, tile, tile, 3)
+            )
+            painted = gan(tiles, thumbnails=np.repeat(thumbnail[None], len(tiles), axis=0)).numpy()
+            painted = painted.reshape(h // tile, w // tile, tile, tile, 3).transpose(0, 2, 1, 3, 4)
+            joined.append(painted.reshape(h, w, 3))
+            whole.append(gan(content[None], thumbnails=thumbnail[None]).numpy()[0])
+        columns = np.concatenate(
+            [self.content, np.stack(joined), np.stack(whole), self.style], axis=2
+        )  # [n, h, 4w, 3]
         if not np.isfinite(columns).all():
             return  # the NaN alarm speaks; a grid would show nothing
         grid = pixels.to_integer(columns.reshape(n * h, -1, 3))
@@ -231,7 +233,7 @@ class SampleGrid(_Interval):
             tf.summary.image("A | AB tiles | AB whole | B", grid[None])
 
 
-class Saver(_Interval):
+class Saver(Interval):
     """Checkpoints at each interval and at the end; weights that are not finite are never saved.
 
     `broken` says that such weights were met; training then stops.

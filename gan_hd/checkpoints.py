@@ -4,6 +4,8 @@
     RUN_DIR/ckpt/               both networks, the averaged generator, both optimisers, the step
     RUN_DIR/samples/*.png       sample grids
     RUN_DIR/logs/train.jsonl    one line of losses per logging interval; events.* for TensorBoard
+    RUN_DIR/logs/evaluation.jsonl   one line per evaluation (watching.py)
+    RUN_DIR/best/               the averaged generator of the best evaluation (best.py)
     RUN_DIR/saved_model/        the exported generator
 
 The order of samples is a function of the seed and the step, so the checkpoint holds no iterator.
@@ -52,6 +54,8 @@ class RunFolder:
         self.samples_dir = self.path / "samples"
         self.logs_dir = self.path / "logs"
         self.log_file = self.logs_dir / "train.jsonl"
+        self.evaluation_file = self.logs_dir / "evaluation.jsonl"
+        self.best_dir = self.path / "best"
         self.saved_model_dir = self.path / "saved_model"
         check_config(self.path, config)
         self._lock: IO[str] | None = None
@@ -153,7 +157,8 @@ class Checkpoints:
                 )
         step = int(self._gan.step.numpy())
         if not self._folder.read_only:
-            _drop_lines_after(self._folder.log_file, step)
+            for file in (self._folder.log_file, self._folder.evaluation_file):
+                _drop_lines_after(file, step)
         return step
 
     def _latest_step(self) -> int | None:

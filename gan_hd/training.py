@@ -11,11 +11,13 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from gan_hd import callbacks, pipeline, runtime
+from gan_hd import callbacks, pipeline, runtime, watching
+from gan_hd.best import BestKeeper
 from gan_hd.checkpoints import Checkpoints, RunFolder, check_config
 from gan_hd.config import Config
-from gan_hd.export import export_generator
+from gan_hd.export import export_generator, load_run
 from gan_hd.gan import SiameseGAN
+from gan_hd.watching import Watched, Watcher
 
 _GRID_ROWS = 5
 
@@ -26,11 +28,12 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Intervals:
-    """Steps between lines in the log, sample grids and checkpoints."""
+    """Steps between lines in the log, sample grids, checkpoints and evaluations; no evaluations where 0."""
 
     log: int = 50
     sample: int = 250
     checkpoint: int = 250
+    evaluate: int = 1000
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def train(
             name=name,
             min_side_px=max(config.crop_px),
             memory_bytes=int(cache_gib * 2**30 / 2),
+            thumbnail_px=config.generator.thumbnail_px,
+            holdout=config.train.holdout,
             hint=hint,
         )
 
@@ -124,9 +129,21 @@ def train(
         )
         verb = "resuming" if first_step else "starting"
         logging.info("%s at step %d of %d in %s", verb, first_step, steps, folder.path)
+        watched = None
+        if is_chief and intervals.evaluate and first_step < steps:
+            watched = watching.choose(
+                config, content_dir=content_dir, style_dir=style_dir, stride_px=gan.generator.stride_px
+            )
         try:
             return _fit_and_export(
-                gan, domains, folder, checkpoints, first_step=first_step, steps=steps, intervals=intervals
+                gan,
+                domains,
+                folder,
+                checkpoints,
+                watched,
+                first_step=first_step,
+                steps=steps,
+                intervals=intervals,
             )
         except tf.errors.OpError as error:
             reason = next(iter(error.message.splitlines()), type(error).__name__)
@@ -159,6 +176,7 @@ def _fit_and_export(
     domains: dict[str, pipeline.Domain],
     folder: RunFolder,
     checkpoints: Checkpoints,
+    watched: Watched | None,
     *,
     first_step: int,
     steps: int,
@@ -177,6 +195,10 @@ def _fit_and_export(
         else:
             writer, log_file = tf.summary.create_file_writer(str(folder.logs_dir)), folder.log_file
         sample_px = (2 * config.crop_px[0], 2 * config.crop_px[1])
+        (content, thumbnails), (style, _) = (
+            pipeline.fixed_samples(domains[name], crop_px=sample_px, count=_GRID_ROWS, seed=seed)
+            for name, seed in (("content", -1), ("style", -2))
+        )
         scalars = callbacks.ScalarLog(
             every=intervals.log, log_file=log_file, writer=writer, batch_size=batch_size
         )
@@ -188,14 +210,24 @@ def _fit_and_export(
                 every=intervals.sample,
                 folder=folder.samples_dir,
                 writer=writer,
-                content=pipeline.fixed_crops(
-                    domains["content"], crop_px=sample_px, count=_GRID_ROWS, seed=-1
-                ),
-                style=pipeline.fixed_crops(domains["style"], crop_px=sample_px, count=_GRID_ROWS, seed=-2),
+                content=content,
+                thumbnails=thumbnails,
+                style=style,
             ),
             saver,
             stop,
         ]
+        if watched is not None:
+            watcher = Watcher(
+                every=intervals.evaluate,
+                last_step=steps,
+                watched=watched,
+                log_file=folder.evaluation_file,
+                writer=writer,
+                keeper=BestKeeper(folder.best_dir, gan, watched=watched.fingerprint),
+            )
+            # Before the saver: a checkpoint says that the evaluations up to it are done.
+            watchers.insert(watchers.index(saver), watcher)
         batches = pipeline.training_batches(
             domains["content"], domains["style"], config, start_sample=first_step * batch_size
         )
@@ -213,11 +245,20 @@ def _fit_and_export(
     # === Export ===
     saved_model = None
     if step >= steps and not broken and not folder.read_only:
-        saved_model = export_generator(
-            gan.ema_generator,
-            folder.saved_model_dir,
-            config=config,
-            step=step,
-            description=f"trained on {len(domains['content'])} content and {len(domains['style'])} style pictures",
+        description = (
+            f"trained on {len(domains['content'])} content and {len(domains['style'])} style pictures"
         )
+        saved_model = export_generator(
+            gan.ema_generator, folder.saved_model_dir, config=config, step=step, description=description
+        )
+        if (folder.best_dir / "best.json").is_file():
+            best, _, best_step = load_run(folder.path, which="best")
+            export_generator(
+                best,
+                folder.best_dir / "saved_model",
+                config=config,
+                step=best_step,
+                description=f"{description}; the best of the evaluations on the way",
+            )
+            logging.info("the best evaluation was at step %d: %s", best_step, folder.best_dir)
     return Outcome(step, skipped, stop.signal_number, broken, saved_model)

@@ -37,6 +37,8 @@ FORBIDDEN = {
         "gan_hd.report",
         "gan_hd.translator",
     },
+    "gan_hd.best": {"gan_hd.pipeline", "gan_hd.translator", "gan_hd.training", "gan_hd.export"},
+    "gan_hd.watching": {"gan_hd.pipeline", "gan_hd.translator", "gan_hd.training", "gan_hd.export"},
     "gan_hd.seam_figures": {"gan_hd.models", "gan_hd.gan", "gan_hd.pipeline", "gan_hd.report"},
     "gan_hd.inception_scores": {"gan_hd.models", "gan_hd.gan", "gan_hd.report", "gan_hd.translator"},
     "gan_hd.jobs": {"gan_hd.models", "gan_hd.gan", "gan_hd.pipeline", "gan_hd.layers"},

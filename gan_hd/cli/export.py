@@ -3,6 +3,7 @@
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --float16_storage --overwrite
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh.onnx --format=onnx
+  python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --which=best
 
 The model takes image bytes of any size and returns image bytes: decoding, tiling and encoding happen inside it. It
 needs neither this project nor Keras; docs/serving.md lists its signatures. metadata.json lies beside it, and in its
@@ -21,6 +22,9 @@ from gan_hd.cli import entry
 _MODEL = flags.DEFINE_string("model", None, "Run folder of a training, finished or not.")
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the SavedModel, or the file of another format.")
 _FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "litert"], "What to write.")
+_WHICH = flags.DEFINE_enum(
+    "which", "last", ["last", "best"], "The last checkpoint, or the best evaluation's (docs/evaluation.md)."
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export there.")
 _FLOAT16 = flags.DEFINE_bool(
     "float16_storage", False, "Keep the weights as float16, in half the space; the arithmetic stays the same."
@@ -55,7 +59,7 @@ def main(argv: list[str]) -> int:
         "licence": _LICENCE.value or export.LICENCE_NOTE,
     }
     try:
-        generator, config, step = export.load_run(_MODEL.value)
+        generator, config, step = export.load_run(_MODEL.value, which=_WHICH.value)
         if _FORMAT.value == "saved_model":
             export.export_generator(
                 generator,
