@@ -196,9 +196,7 @@ def test_broken_weights_are_no_picture(smoke):
 @pytest.mark.slow
 def test_the_flags_reach_the_training_and_best_can_be_named(folders, tmp_path):
     def run(*command):
-        return subprocess.run(
-            [sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300
-        )
+        return subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, capture_output=True, text=True)
 
     flags = [f"--{name}={value}" for name, value in folders.items()]
     flags += ["--preset=smoke", "--steps=2", f"--run_dir={tmp_path / 'run'}", "--holdout=0.3"]
