@@ -21,6 +21,7 @@ from absl import flags
 
 from gan_hd import config as config_lib
 from gan_hd.cli import entry
+from gan_hd.pretrained import VANGOGH
 
 _CONTENT = flags.DEFINE_string("content_dir", None, "Folder or glob of pictures to be translated (photos).")
 _STYLE = flags.DEFINE_string("style_dir", None, "Folder or glob of pictures in the wanted style (paintings).")
@@ -64,6 +65,11 @@ _HOLDOUT = flags.DEFINE_float(
     "holdout",
     None,
     "Share of each folder's pictures to evaluate on and not to train on; their names decide (default: the preset's).",
+)
+_INIT = flags.DEFINE_string(
+    "init_from",
+    None,
+    "Begin a new run with the weights of this run folder or SavedModel; 'vangogh' is the shipped generator.",
 )
 _HINT = flags.DEFINE_string(
     "data_hint", "", "What an error about an empty folder should tell the user to do."
@@ -113,6 +119,7 @@ def main(argv: list[str]) -> int:
             ),
             jit_compile=_JIT.value,
             hint=hint,
+            init_from=str(VANGOGH) if _INIT.value == VANGOGH.name else _INIT.value,
         )
     except (ValueError, OSError) as error:
         return entry.fail(error)

@@ -46,11 +46,11 @@ class DomainConfig:
 class GeneratorConfig:
     """Shape of G; see models/generator.py."""
 
-    #: Channels at 1/4, 1/8, 1/16 ... resolution. The total stride is 2 ** (len(widths) + 1).
-    widths: tuple[int, ...] = (64, 128)
+    #: Channels at 1/2, 1/4, 1/8 ... resolution. The total stride is 2 ** len(widths).
+    widths: tuple[int, ...] = (32, 64, 128)
     #: Residual blocks at the lowest resolution.
-    blocks: int = 4
-    #: Channels that come to the last, half-resolution layers; they have twice as many.
+    blocks: int = 3
+    #: Channels of the last, full-resolution layer before RGB.
     head_width: int = 16
     #: Length of the context vector, what G is told about the whole picture; 0 = nothing.
     context_size: int = 0
@@ -243,7 +243,7 @@ def apply_overrides(config: Config, overrides: list[str]) -> Config:
 
 def validate(config: Config) -> Config:
     """Returns `config`, or raises ValueError naming the first setting that cannot work."""
-    stride = 2 ** (len(config.generator.widths) + 1)
+    stride = 2 ** len(config.generator.widths)
     combo, train, losses = config.combo, config.train, config.losses
     halvings = 2 ** len(config.discriminator.widths)
     for name, domain in (("content", config.content), ("style", config.style)):

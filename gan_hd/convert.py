@@ -56,7 +56,7 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
     Raises:
         ValueError: the converter refuses the model.
     """
-    body = keras.Model(generator.network.inputs, generator.network.get_layer("change").output)
+    body = keras.Model(generator.network.inputs, generator.network.get_layer("rgb").output)
 
     def predict(pixels: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         t = tf.tanh(body(pixels if context is None else [pixels, context]))

@@ -149,10 +149,6 @@ def load_run(run_dir: str | os.PathLike, *, which: str = "last") -> tuple[Genera
     """
     path = Path(run_dir)
     if not (path / "config.json").is_file():
-        if (path / "saved_model.pb").is_file():
-            raise ExportError(
-                f"--model={path} is a SavedModel, the result of an export: name the run folder it came from"
-            )
         raise ExportError(f"--model={path}: expected a run folder, with config.json and ckpt/")
     try:
         config = config_lib.validate(config_lib.from_json((path / "config.json").read_text()))
@@ -179,6 +175,27 @@ def load_run(run_dir: str | os.PathLike, *, which: str = "last") -> tuple[Genera
         except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
     raise ExportError(f"no checkpoint in {folder} can be used: {reason}")
+
+
+def load_generator(model: str | os.PathLike, *, which: str = "last") -> tuple[Generator, Config, int]:
+    """The generator of a run folder, see :func:`load_run`, or of a SavedModel that this project exported.
+
+    Raises:
+        ExportError: there is none that can be used.
+    """
+    path = Path(model)
+    if not (path / "saved_model.pb").is_file():
+        return load_run(path, which=which)
+    try:
+        metadata = json.loads((path / "metadata.json").read_text())
+        config = config_lib.validate(config_lib.from_json(json.dumps(metadata["config"])))
+        generator = Generator(config.generator, dtype="float32")
+        stored = tf.saved_model.load(str(path)).weights
+        generator.set_weights([tf.cast(weight, tf.float32).numpy() for weight in stored])
+    except (ValueError, KeyError, AttributeError, OSError, tf.errors.OpError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(f"{path} holds no generator that can be read back: {reason}") from error
+    return generator, config, int(metadata["step"])
 
 
 # === Tracing ===

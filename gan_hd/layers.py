@@ -144,71 +144,36 @@ class Dense(SpectralMixin):
 
 @keras.saving.register_keras_serializable("gan_hd")
 class SpaceToDepth(keras.layers.Layer):
-    """Folds squares of pixels into channels, [n, h, w, c] -> [n, h/k, w/k, k·k·c]; exact and without parameters."""
-
-    def __init__(self, block_px: int = 2, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.block_px = block_px
+    """[n, h, w, c] -> [n, h/2, w/2, 4c], exact and without parameters."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.space_to_depth(x, self.block_px)
+        return tf.nn.space_to_depth(x, 2)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         n, h, w, c = input_shape
-        sides = (None if side is None else side // self.block_px for side in (h, w))
-        return n, *sides, self.block_px**2 * c
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"block_px": self.block_px}
-
-
-@keras.saving.register_keras_serializable("gan_hd")
-class DepthToSpace(keras.layers.Layer):
-    """The inverse of :class:`SpaceToDepth`, [n, h, w, k·k·c] -> [n, k·h, k·w, c]."""
-
-    def __init__(self, block_px: int = 2, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.block_px = block_px
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.depth_to_space(x, self.block_px)
-
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        n, h, w, c = input_shape
-        sides = (None if side is None else self.block_px * side for side in (h, w))
-        return n, *sides, c // self.block_px**2
-
-    def get_config(self) -> dict:
-        return super().get_config() | {"block_px": self.block_px}
+        return n, *(None if side is None else side // 2 for side in (h, w)), 4 * c
 
 
 @keras.saving.register_keras_serializable("gan_hd")
 class Modulation(keras.layers.Layer):
-    """Norm of every pixel over its channels, then FiLM: x/√(mean x² + ε)·(1 + γ(c)) + β(c).
+    """FiLM: x·(1 + γ(c)) + β(c), γ and β linear in the context c, one number per channel, 0 at the start.
 
-    Tile-independent: the norm sees one pixel, c is the picture's. γ and β are linear in c and start at 0; without c
-    they are learned constants. In: x [n, h, w, k] and, as an option, c [n, m]. Out: as x.
-    Reference: Perez et al., "FiLM", 2018; Karras et al., "Progressive growing of GANs", 2018, section 4.2 (the norm).
+    In: x [n, h, w, k] and c [n or 1, m]. Out: as x.
+    Reference: Perez et al., "FiLM", 2018.
     """
 
-    def build(self, x_shape: tuple, context_shape: tuple | None = None) -> None:
-        width = x_shape[-1]
-        self.bias = self.add_weight(shape=(2 * width,), initializer="zeros", name="bias")
-        if context_shape is not None:
-            self.kernel = self.add_weight(
-                shape=(context_shape[-1], 2 * width), initializer="zeros", name="kernel"
-            )
+    def build(self, x_shape: tuple, context_shape: tuple) -> None:
+        width = 2 * x_shape[-1]
+        self.kernel = self.add_weight(shape=(context_shape[-1], width), initializer="zeros", name="kernel")
+        self.bias = self.add_weight(shape=(width,), initializer="zeros", name="bias")
 
-    def call(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
-        film = tf.cast(self.bias, tf.float32)[None]  # [1, 2k]
-        if context is not None:
-            film += tf.matmul(tf.cast(context, tf.float32), tf.cast(self.kernel, tf.float32))  # [n, 2k]
-        gain, shift = tf.split(film[:, None, None], 2, axis=-1)  # [n or 1, 1, 1, k] each
-        power = tf.reduce_mean(tf.square(tf.cast(x, tf.float32)), axis=-1, keepdims=True)
-        scale = tf.cast(tf.math.rsqrt(power + 1e-4), x.dtype)  # [n, h, w, 1]
-        return x * scale * tf.cast(1.0 + gain, x.dtype) + tf.cast(shift, x.dtype)
+    def call(self, x: tf.Tensor, context: tf.Tensor) -> tf.Tensor:
+        kernel, bias = (tf.cast(weight, tf.float32) for weight in (self.kernel, self.bias))
+        film = tf.matmul(tf.cast(context, tf.float32), kernel) + bias  # [n, 2k]
+        gain, shift = tf.split(tf.cast(film[:, None, None], x.dtype), 2, axis=-1)  # [n, 1, 1, k] each
+        return x * (1.0 + gain) + shift
 
-    def compute_output_shape(self, x_shape: tuple, context_shape: tuple | None = None) -> tuple:
+    def compute_output_shape(self, x_shape: tuple, context_shape: tuple) -> tuple:
         return x_shape
 
 

@@ -17,6 +17,7 @@ from gan_hd.checkpoints import Checkpoints, RunFolder, check_config
 from gan_hd.config import Config
 from gan_hd.export import export_generator, load_run
 from gan_hd.gan import SiameseGAN
+from gan_hd.starting import start_from
 from gan_hd.watching import Watched, Watcher
 
 _GRID_ROWS = 5
@@ -68,6 +69,7 @@ def train(
     intervals: Intervals = Intervals(),
     jit_compile: bool | None = None,
     hint: str = "",
+    init_from: str | None = None,
 ) -> Outcome:
     """Trains until `steps` updates are made in all, resuming where the run folder stands, then exports.
 
@@ -81,6 +83,7 @@ def train(
         jit_compile: compile the step with XLA; needs static shapes, so combo.random_phase must be off. None: see
             check_options.
         hint: what to do about an empty folder, for the error message.
+        init_from: a model whose weights a new run begins with, see gan_hd.starting; a run that goes on ignores it.
 
     Raises:
         EmptyDomainError, RunFolderError, ValueError: what was given cannot be trained on; one line.
@@ -116,6 +119,8 @@ def train(
     with RunFolder(run_dir, config, read_only=not is_chief) as folder:
         checkpoints = folder.checkpoints(gan)
         first_step = checkpoints.restore()
+        if init_from and not first_step:
+            logging.info("%s", start_from(gan, init_from))
         logging.info(
             "%s, precision %s, strategy %s x%d, XLA %s; G %.2f M weights, sees %d px; D %.2f M weights",
             runtime.describe_devices(),

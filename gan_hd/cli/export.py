@@ -4,6 +4,7 @@
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --float16_storage --overwrite
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh.onnx --format=onnx
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --which=best
+  python -m gan_hd.cli.export --output=vangogh.onnx --format=onnx      (the shipped generator)
 
 The model takes image bytes of any size and returns image bytes: decoding, tiling and encoding happen inside it. It
 needs neither this project nor Keras; docs/serving.md lists its signatures. metadata.json lies beside it, and in its
@@ -18,8 +19,13 @@ from pathlib import Path
 from absl import flags
 
 from gan_hd.cli import entry
+from gan_hd.pretrained import VANGOGH
 
-_MODEL = flags.DEFINE_string("model", None, "Run folder of a training, finished or not.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "Run folder of a training, finished or not, or a SavedModel (default: the shipped generator).",
+)
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the SavedModel, or the file of another format.")
 _FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "litert"], "What to write.")
 _WHICH = flags.DEFINE_enum(
@@ -43,8 +49,7 @@ def main(argv: list[str]) -> int:
     entry.log_to_stderr()
     if not _OUTPUT.value:
         return entry.fail("--output is missing: name a folder for the model")
-    if not _MODEL.value:
-        return entry.fail("--model is missing: name a run folder (this version ships no trained model)")
+    model = Path(_MODEL.value or VANGOGH)
     output = Path(_OUTPUT.value)
     if _FORMAT.value != "saved_model" and (_FLOAT16.value or _TILE.value):
         return entry.fail("--float16_storage and --tile_px belong to --format=saved_model")
@@ -54,12 +59,13 @@ def main(argv: list[str]) -> int:
     entry.import_tensorflow()  # slow; a bad command line does without
     from gan_hd import export
 
+    known = _metadata(model)
     about = {
-        "description": _description(Path(_MODEL.value)),
-        "licence": _LICENCE.value or export.LICENCE_NOTE,
+        "description": known.get("description", "") if _DESCRIPTION.value is None else _DESCRIPTION.value,
+        "licence": _LICENCE.value or known.get("licence", export.LICENCE_NOTE),
     }
     try:
-        generator, config, step = export.load_run(_MODEL.value, which=_WHICH.value)
+        generator, config, step = export.load_generator(model, which=_WHICH.value)
         if _FORMAT.value == "saved_model":
             export.export_generator(
                 generator,
@@ -96,14 +102,14 @@ def _occupied(output: Path) -> str | None:
     return None if _OVERWRITE.value else f"--output={output} exists: --overwrite replaces it"
 
 
-def _description(run_dir: Path) -> str:
-    """What the user says about the training data, or what the end of the training wrote."""
-    if _DESCRIPTION.value is not None:
-        return _DESCRIPTION.value
-    try:
-        return json.loads((run_dir / "saved_model" / "metadata.json").read_text())["description"]
-    except (OSError, ValueError, KeyError):
-        return ""
+def _metadata(model: Path) -> dict:
+    """What the model says of itself, or the one that the end of its training wrote; empty where there is neither."""
+    for folder in (model, model / "saved_model"):
+        try:
+            return json.loads((folder / "metadata.json").read_text())
+        except (OSError, ValueError):
+            continue
+    return {}
 
 
 if __name__ == "__main__":

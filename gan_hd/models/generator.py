@@ -4,14 +4,9 @@ It obeys the tile-invariance contract (docs/tiling.md): no statistic over space,
 receptive-field radius and stride. What it knows of the whole picture comes as a context vector, one per picture
 (models/context.py). It starts as the identity (layers.IdentityStart), which an option switches off.
 
-No convolution works at full resolution: pixels are folded into channels at the stem and unfolded at the head, so that
-a weight is used on a fraction of the pixels and the arithmetic is dense. The last layers at half resolution see the
-picture itself again, for the finest marks.
-
 In: [n, h, w, 3] float32 in [-1, 1], h and w multiples of ``stride_px``. Out: the same shape, float32 in [-1, 1].
 Reference: M. Pasini, "Style transfer with GANs on HD images", 2019 (which leaves the architecture open and proposes the
-context vector); Ronneberger et al., "U-Net", 2015; Shi et al., "Real-time single image super-resolution using an
-efficient sub-pixel convolutional neural network", 2016 (folding); Perez et al., "FiLM", 2018 (modulation).
+context vector); Ronneberger et al., "U-Net", 2015; Perez et al., "FiLM", 2018 (modulation).
 """
 
 from __future__ import annotations
@@ -24,11 +19,8 @@ import keras
 import tensorflow as tf
 
 from gan_hd.config import GeneratorConfig
-from gan_hd.layers import Conv, DepthToSpace, IdentityStart, Modulation, SpaceToDepth, Upsample
+from gan_hd.layers import Conv, IdentityStart, Modulation, SpaceToDepth, Upsample
 from gan_hd.models.context import context_encoder
-
-#: Pixels along a side that the stem folds into channels.
-STEM_PX = 4
 
 
 @dataclass(frozen=True)
@@ -46,13 +38,12 @@ class Reach:
         return Reach(self.stride_px, self.reach_px + (kernel_size - 1) // 2 * self.stride_px)
 
     def down(self, kernel_size: int) -> Reach:
-        """A stride-2 convolution."""
+        """A stride-2 convolution; kernel 2 without padding is space-to-depth."""
         return Reach(2 * self.stride_px, self.reach_px + (kernel_size - 2) // 2 * self.stride_px)
 
-    def up(self, factor: int = 2) -> Reach:
-        """Nearest-neighbour enlargement or depth-to-space: a part of a cell still sees the whole cell it came from."""
-        smaller = self.stride_px // factor
-        return Reach(smaller, self.reach_px + self.stride_px - smaller)
+    def up(self) -> Reach:
+        """Nearest-neighbour enlargement: a half-cell still sees the whole cell it came from."""
+        return Reach(self.stride_px // 2, self.reach_px + self.stride_px // 2)
 
     def join(self, other: Reach) -> Reach:
         return Reach(self.stride_px, max(self.reach_px, other.reach_px))
@@ -81,7 +72,7 @@ class Generator(keras.Model):
         self.policy = keras.dtype_policies.get(dtype or "float32")
         self.network, reach = _network(config, dtype)
         self.radius_px = reach.reach_px
-        self.stride_px = STEM_PX * 2 ** (len(config.widths) - 1)
+        self.stride_px = 2 ** len(config.widths)
         self.encoder = None
         if config.context_size:
             self.encoder = context_encoder(config, dtype=dtype)
@@ -135,43 +126,42 @@ def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
         return keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
 
     def residual(x: Any, reach: Reach, width: int, name: str) -> tuple[Any, Reach]:
-        h = Modulation(dtype=dtype, name=f"{name}_film")(x, *context)
+        h = Modulation(dtype=dtype, name=f"{name}_film")(x, context) if config.context_size else x
         h = conv(width, f"{name}_conv1")(act(h))
         # The second convolution starts small, so a deep stack starts near the identity.
         small = keras.initializers.VarianceScaling(0.2)
         h = conv(width, f"{name}_conv2", kernel_initializer=small)(act(h))
         return keras.layers.Add(dtype=dtype)([x, h]), reach.conv(3).conv(3)
 
-    # === Functional model; d = STEM_PX · 2^(len(widths) − 1), the total stride ===
+    # === Functional model; d = 2^len(widths), the total stride ===
     inputs = keras.Input((None, None, 3), name="content")
-    context = [keras.Input((config.context_size,), name="context")] if config.context_size else []
-    x: Any = SpaceToDepth(STEM_PX, dtype=dtype)(inputs)  # [n, h/4, w/4, 48]
-    reach = Reach().down(2).down(2).conv(3)  # folding reaches as far as two convolutions without overlap
+    context = keras.Input((config.context_size,), name="context")
+    x: Any = SpaceToDepth(dtype=dtype)(inputs)  # [n, h/2, w/2, 12]
+    reach = Reach().down(2).conv(3)
     x = conv(config.widths[0], "stem")(x)
     skips = []
-    for level, width in enumerate(config.widths[1:], start=1):
+    for level, width in enumerate(config.widths[1:], start=2):
         skips.append((x, reach))
         x = conv(width, f"down{level}", kernel_size=4, stride=2)(act(x))
         reach = reach.down(4)
     for block in range(config.blocks):  # at [n, h/d, w/d, widths[-1]]
         x, reach = residual(x, reach, config.widths[-1], f"block{block}")
-    for level, (skip, skip_reach) in reversed(list(enumerate(skips))):
-        width = config.widths[level]
+    for level, (skip, skip_reach) in reversed(list(enumerate(skips, start=1))):
+        width = config.widths[level - 1]
         x = Upsample(dtype=dtype)(conv(width, f"up{level}_in", kernel_size=1)(act(x)))
-        x = keras.layers.Concatenate(dtype=dtype)([x, skip])
+        x = keras.layers.Concatenate(dtype=dtype)([x, skip])  # [n, h/2^level, …, 2·width]
         reach = reach.up().join(skip_reach).conv(3)
         x = conv(width, f"up{level}")(act(x))
         x, reach = residual(x, reach, width, f"up{level}_block")
-    x = conv(4 * config.head_width, "head_in", kernel_size=1)(act(x))  # at [n, h/4, w/4]
-    x = DepthToSpace(2, dtype=dtype)(x)  # [n, h/2, w/2, head_width]
-    x = keras.layers.Concatenate(dtype=dtype)([x, SpaceToDepth(2, dtype=dtype)(inputs)])
-    x = act(conv(2 * config.head_width, "head")(x))
+    x = Upsample(dtype=dtype)(conv(config.head_width, "head_in", kernel_size=1)(act(x)))
+    x = keras.layers.Concatenate(dtype=dtype)([x, inputs])  # [n, h, w, head_width + 3]
+    x = act(conv(config.head_width, "head")(x))
     last = "zeros" if config.identity_start else "he_normal"
-    x = conv(12, "rgb", kernel_initializer=last)(x)  # [n, h/2, w/2, 2·2·3]
-    x = DepthToSpace(2, dtype=dtype, name="change")(x)  # [n, h, w, 3]
-    reach = reach.up().conv(3).conv(3).up()
+    x = conv(3, "rgb", kernel_initializer=last)(x)
+    reach = reach.up().conv(3).conv(3)
     if config.identity_start:
         outputs = IdentityStart(dtype="float32")(inputs, x)  # [n, h, w, 3]
     else:
         outputs = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
-    return keras.Model([inputs, *context] if context else inputs, outputs, name="network"), reach
+    network_inputs = [inputs, context] if config.context_size else inputs
+    return keras.Model(network_inputs, outputs, name="network"), reach

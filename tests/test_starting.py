@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from gan_hd.checkpoints import RunFolder
+from gan_hd.config import apply_overrides
+from gan_hd.export import ExportError, export_generator, load_generator
+from gan_hd.gan import SiameseGAN
+from gan_hd.models.generator import Generator
+from gan_hd.starting import start_from
+
+
+def _gan(config, seed):
+    gan = SiameseGAN(apply_overrides(config, [f"train.seed={seed}"]))
+    gan.compile()
+    rng = np.random.default_rng(seed)
+    for network in (gan.generator, gan.ema_generator, gan.discriminator):
+        network.set_weights([rng.normal(size=w.shape) for w in network.get_weights()])
+    return gan
+
+
+def _equal(ours, theirs):
+    return all(np.array_equal(x, y) for x, y in zip(ours.get_weights(), theirs.get_weights(), strict=True))
+
+
+@pytest.fixture
+def run(tmp_path, smoke):
+    gan = _gan(smoke, 0)
+    gan.step.assign(9)
+    with RunFolder(tmp_path / "run", gan.config) as folder:
+        folder.checkpoints(gan).save()
+    return gan, tmp_path / "run"
+
+
+def test_a_run_folder_gives_its_averaged_generator_and_its_discriminator(run, smoke):
+    old, folder = run
+    new = _gan(smoke, 1)
+    assert "step 9, and its discriminator" in start_from(new, folder)
+    assert _equal(new.generator, old.ema_generator) and _equal(new.ema_generator, old.ema_generator)
+    assert _equal(new.discriminator, old.discriminator)
+    assert int(new.step) == 0
+
+
+def test_a_discriminator_of_another_shape_stays_new(run, smoke):
+    old, folder = run
+    new = _gan(apply_overrides(smoke, ["discriminator.latent_size=5"]), 1)
+    assert start_from(new, folder).endswith("generator of step 9")
+    assert _equal(new.generator, old.ema_generator)
+
+
+def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
+    generator = Generator(smoke.generator)
+    rng = np.random.default_rng(0)
+    generator.set_weights([rng.normal(size=w.shape) for w in generator.get_weights()])
+    export_generator(generator, tmp_path / "model", config=smoke, step=12)
+    found, config, step = load_generator(tmp_path / "model")
+    assert _equal(found, generator) and config == smoke and step == 12
+    new = _gan(smoke, 1)
+    discriminator = new.discriminator.get_weights()
+    assert start_from(new, tmp_path / "model").endswith("generator of step 12")
+    assert _equal(new.generator, generator)
+    for x, y in zip(discriminator, new.discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_what_does_not_fit_is_named(run, smoke, tmp_path):
+    new = _gan(apply_overrides(smoke, ["generator.widths=[8, 12]", "generator.blocks=2"]), 1)
+    with pytest.raises(ValueError, match=r"--set=generator.widths=.*--set=generator.blocks=1"):
+        start_from(new, run[1])
+    with pytest.raises(ExportError, match="expected a run folder"):
+        start_from(new, tmp_path / "nowhere")
