@@ -21,7 +21,6 @@ from absl import flags
 
 from gan_hd import config as config_lib
 from gan_hd.cli import entry
-from gan_hd.pretrained import VANGOGH
 
 _CONTENT = flags.DEFINE_string("content_dir", None, "Folder or glob of pictures to be translated (photos).")
 _STYLE = flags.DEFINE_string("style_dir", None, "Folder or glob of pictures in the wanted style (paintings).")
@@ -69,7 +68,7 @@ _HOLDOUT = flags.DEFINE_float(
 _INIT = flags.DEFINE_string(
     "init_from",
     None,
-    "Begin a new run with the weights of this run folder or SavedModel; 'vangogh' is the shipped generator.",
+    "Begin a new run with the weights of this run folder or SavedModel.",
 )
 _HINT = flags.DEFINE_string(
     "data_hint", "", "What an error about an empty folder should tell the user to do."
@@ -119,7 +118,7 @@ def main(argv: list[str]) -> int:
             ),
             jit_compile=_JIT.value,
             hint=hint,
-            init_from=str(VANGOGH) if _INIT.value == VANGOGH.name else _INIT.value,
+            init_from=_INIT.value,
         )
     except (ValueError, OSError) as error:
         return entry.fail(error)

@@ -32,7 +32,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; without it they are skipped.")
 _MODEL = flags.DEFINE_string(
-    "model", None, "Run folder or SavedModel (default: the shipped Van Gogh generator)."
+    "model", None, "Run folder or SavedModel (default: the shipped generator; this version has none)."
 )
 _PRECISION = flags.DEFINE_enum(
     "precision", "auto", PRECISIONS, "Arithmetic; auto takes the fastest that is native to the device."

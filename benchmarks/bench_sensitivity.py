@@ -5,7 +5,7 @@
 
 A row for each fault of benchmarks/faults.py, for the paintings' palette put on photographs, for other paintings in
 place of photographs, and for a model where one is named. Every third painting is one of the "other paintings" and takes
-no other part. Style figures are gaps closed in % (0: the photographs; 100: other paintings); docs/evaluation.md explains
+no other part. Style figures are gaps closed in % (0: the photographs; 100: other paintings); docs/evaluation.md has
 all columns. SSZ and GSE are of a grid of 64 px.
 
 Prints a table, ends with one JSON line. Exit status 1 where a headline figure (kid, swd) prefers the photographs or a

@@ -18,9 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from gan_hd import engine, pixels, thumbnail, tiling
-from gan_hd.pretrained import VANGOGH
 from gan_hd.streaming import ArrayRows
 
+#: The generator that ships with the package, where a version has one.
+PRETRAINED = Path(__file__).parent / "pretrained" / "vangogh"
 #: Memory that a translation may take unless told otherwise, GiB.
 MEMORY_GIB = 1.5
 # What the process holds before the first tile: measured 0.56 GiB with TensorFlow 2.21 on a CPU.
@@ -48,14 +49,12 @@ def find_model(model: str | os.PathLike | None) -> Path:
     Raises:
         ModelError: where there is none.
     """
-    path = VANGOGH if model is None else Path(model)
+    path = PRETRAINED if model is None else Path(model)
     for folder in (path, path / "saved_model"):
         if (folder / "saved_model.pb").is_file() and (folder / "metadata.json").is_file():
             return folder
     if model is None:
-        raise ModelError(
-            f"the shipped generator is missing from {path}: install gan-hd again, or name a --model"
-        )
+        raise ModelError("this version ships no trained model: train one and name it with --model=RUN_DIR")
     if (path / "ckpt").is_dir():
         raise ModelError(
             f"--model={path}: this training has not finished, so there is no saved_model in it yet; "

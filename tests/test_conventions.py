@@ -51,7 +51,6 @@ FORBIDDEN = {
     "gan_hd.export": {"gan_hd.gan", "gan_hd.translator"},
     "gan_hd.graph": {"gan_hd.config", "gan_hd.layers", "gan_hd.models", "gan_hd.tiling", "keras"},
     "gan_hd.starting": {"gan_hd.training", "gan_hd.translator", "gan_hd.pipeline", "gan_hd.callbacks"},
-    "gan_hd.pretrained": {"gan_hd", "tensorflow", "keras"},
     "gan_hd.thumbnail": {"gan_hd", "keras"},
     "gan_hd.convert": {"gan_hd.gan", "gan_hd.translator", "gan_hd.export"},
     "gan_hd.serving": {

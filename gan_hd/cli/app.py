@@ -26,7 +26,7 @@ from gan_hd.cli import entry
 from gan_hd.config import PRECISIONS
 
 _MODEL = flags.DEFINE_list(
-    "model", [], "Run folders or SavedModels (default: the shipped Van Gogh generator)."
+    "model", [], "Run folders or SavedModels (default: the shipped generator; this version has none)."
 )
 _PORT = flags.DEFINE_integer(
     "port", 7860, "Port; 0 takes a free one and prints it.", lower_bound=0, upper_bound=65535

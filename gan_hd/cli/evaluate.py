@@ -20,13 +20,11 @@ from absl import flags
 from gan_hd import files
 from gan_hd.cli import entry
 from gan_hd.config import PRECISIONS
-from gan_hd.pretrained import VANGOGH
 
 _MODEL = flags.DEFINE_list(
     "model",
     [],
-    "Run folders or SavedModels, with commas between (default: the shipped generator); 'identity' stands for the "
-    "photographs.",
+    "Run folders or SavedModels, with commas between; 'identity' stands for the photographs.",
 )
 _CONTENT = flags.DEFINE_string("content_dir", None, "Photographs: a folder, a glob or a file.")
 _STYLE = flags.DEFINE_string("style_dir", None, "Paintings; four at least.")
@@ -79,6 +77,8 @@ _SEAM_PICTURES = 3
 def main(argv: list[str]) -> int:
     del argv
     entry.log_to_stderr()
+    if not _MODEL.value:
+        return entry.fail("--model is missing: name a run folder (this version ships no trained model)")
     if not _CONTENT.value or not _STYLE.value:
         return entry.fail(
             "--content_dir and --style_dir are needed: photographs and paintings to compare with"
@@ -165,8 +165,6 @@ def _models() -> dict:
     from gan_hd.translator import Translator
 
     precision = runtime.choose_precision(_PRECISION.value)
-    if not _MODEL.value:
-        return {VANGOGH.name: Translator(None, precision=precision)}
     return {
         path: None if path == _IDENTITY else Translator(path, precision=precision)
         for path in dict.fromkeys(_MODEL.value)

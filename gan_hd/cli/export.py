@@ -4,7 +4,6 @@
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --float16_storage --overwrite
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh.onnx --format=onnx
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --which=best
-  python -m gan_hd.cli.export --output=vangogh.onnx --format=onnx      (the shipped generator)
 
 The model takes image bytes of any size and returns image bytes: decoding, tiling and encoding happen inside it. It
 needs neither this project nor Keras; docs/serving.md lists its signatures. metadata.json lies beside it, and in its
@@ -19,12 +18,11 @@ from pathlib import Path
 from absl import flags
 
 from gan_hd.cli import entry
-from gan_hd.pretrained import VANGOGH
 
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Run folder of a training, finished or not, or a SavedModel (default: the shipped generator).",
+    "Run folder of a training, finished or not, or a SavedModel of this project.",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the SavedModel, or the file of another format.")
 _FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "litert"], "What to write.")
@@ -49,7 +47,9 @@ def main(argv: list[str]) -> int:
     entry.log_to_stderr()
     if not _OUTPUT.value:
         return entry.fail("--output is missing: name a folder for the model")
-    model = Path(_MODEL.value or VANGOGH)
+    if not _MODEL.value:
+        return entry.fail("--model is missing: name a run folder (this version ships no trained model)")
+    model = Path(_MODEL.value)
     output = Path(_OUTPUT.value)
     if _FORMAT.value != "saved_model" and (_FLOAT16.value or _TILE.value):
         return entry.fail("--float16_storage and --tile_px belong to --format=saved_model")

@@ -20,7 +20,7 @@ from gan_hd import listening
 from gan_hd.cli import entry
 
 _MODEL = flags.DEFINE_string(
-    "model", None, "Run folder or SavedModel (default: the shipped Van Gogh generator)."
+    "model", None, "Run folder or SavedModel (default: the shipped generator; this version has none)."
 )
 _PORT = flags.DEFINE_integer(
     "port", 8501, "Port; 0 takes a free one and prints it.", lower_bound=0, upper_bound=65535
