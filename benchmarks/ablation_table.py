@@ -39,6 +39,7 @@ COLUMNS: dict[str, Callable[[dict], str]] = {
     "SWD": _gap_closed("swd"),
     "colour": _gap_closed("colour_w1"),
     "edges": _number(2, "edges", 0),
+    "tones": _number(2, "tones"),
     "ΔE": _number(1, "colour_difference"),
     "error": _number(1, "paired_error"),
     "variety": _number(2, "effective_rank"),

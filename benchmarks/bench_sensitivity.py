@@ -37,7 +37,7 @@ _STYLE_PX = flags.DEFINE_integer("style_px", 704, "Long side of paintings, px.",
 _RESAMPLES = flags.DEFINE_integer("resamples", 0, "Of the bootstrap, for the JSON line.", lower_bound=0)
 
 _STYLE_COLUMNS = ("kid", "swd", "channel_w1", "colour_w1", "coherence", "spectrum")
-_COLUMNS = (*_STYLE_COLUMNS, "edges", "dE areas", "variety", "copies", "SSZ", "GSE")
+_COLUMNS = (*_STYLE_COLUMNS, "edges", "tones", "dE areas", "variety", "copies", "SSZ", "GSE")
 _HEADLINES = ("kid", "swd")
 _PAINTING = "other paintings"
 
@@ -88,6 +88,7 @@ def main(argv: list[str]) -> int:
         found[name] = {
             **{column: 100 * measured.distances[column].gap_closed for column in _STYLE_COLUMNS},
             "edges": float(np.mean(measured.edges)),
+            "tones": measured.tones,
             "dE areas": measured.colour_difference,
             "variety": measured.effective_rank,
             "copies": measured.copy_rate,

@@ -1,11 +1,12 @@
 """Which averaged generator of a training is the best one, and keeping it beside the last.
 
 The rule: among the evaluations that keep at least half of the photographs' edges (mean correlation over the three
-scales >= 0.5), the one with the highest mean of the gaps closed in `kid` and `swd`; the first of equal ones.
-Without the condition a generator that paints something else over the photograph would win.
+scales >= 0.5) and of their tones (correlation of large areas' lightness >= 0.5), the one with the highest mean of the
+gaps closed in `kid` and `swd`; the first of equal ones. Without the conditions a generator that paints something else
+over the photograph, or its negative, would win.
 
     RUN_DIR/best/best-STEP.*    the averaged generator's weights, and the step
-    RUN_DIR/best/best.json      its step, score and edges, the rule in words, and which pictures it was measured on
+    RUN_DIR/best/best.json      its step, score, edges and tones, the rule in words, which pictures it was measured on
     RUN_DIR/best/saved_model/   exported at the end of training, for translate.py --model=RUN_DIR/best
 """
 
@@ -26,7 +27,9 @@ from gan_hd.gan import SiameseGAN
 SCORED = ("kid", "swd")
 #: Less of the photographs' edges than this is another picture.
 LEAST_EDGES = 0.5
-RULE = f"highest mean of {' and '.join(SCORED)} gap closed where edges kept >= {LEAST_EDGES}"
+#: With less of their tones than this, what was dark is light somewhere.
+LEAST_TONES = 0.5
+RULE = f"highest mean of {' and '.join(SCORED)} gap closed where edges kept >= {LEAST_EDGES} and tones kept >= {LEAST_TONES}"
 
 
 def edges_kept(report: Report) -> float:
@@ -58,7 +61,9 @@ class BestKeeper:
     def offer(self, report: Report) -> bool:
         """Keeps the generator as it is now where its evaluation is the best so far; returns whether it is."""
         value, edges = score(report), edges_kept(report)
-        if math.isnan(value) or edges < LEAST_EDGES or value <= self._score_to_beat():
+        if math.isnan(value) or edges < LEAST_EDGES or report.tones < LEAST_TONES:
+            return False
+        if value <= self._score_to_beat():
             return False
         step = int(self._step.numpy())
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +71,14 @@ class BestKeeper:
             self._checkpoint, str(self._folder), max_to_keep=1, checkpoint_name="best"
         )
         manager.save(checkpoint_number=step)
-        about = {"step": step, "score": value, "edges": edges, "rule": RULE, "watched": self._watched}
+        about = {
+            "step": step,
+            "score": value,
+            "edges": edges,
+            "tones": report.tones,
+            "rule": RULE,
+            "watched": self._watched,
+        }
         with whole_file(self._folder / "best.json") as part:
             part.write_text(json.dumps(about, indent=2) + "\n")
         return True

@@ -68,6 +68,7 @@ class Report:
     Attributes:
         distances: by name, DISTANCES and one per level of the pyramid, as in "swd_128px".
         edges: mean correlation of edges with the photograph, per scale from full size down.
+        tones: mean correlation of large areas' lightness with the photograph; below 0 for negatives.
         colour_difference: mean ΔE of large areas against the photograph.
         paired_error: mean difference from the truth in levels, where there is one.
         effective_rank: of the translations' features / of the paintings'.
@@ -79,6 +80,7 @@ class Report:
 
     distances: dict[str, Distance]
     edges: tuple[float, ...]
+    tones: float
     colour_difference: float
     paired_error: float | None
     effective_rank: float
@@ -149,16 +151,18 @@ class Evaluation:
             painted()
         # The photographs' salt: their crops and the translations' are from the same places.
         sample = self._describe(translations, self._settings.crops, salt=0)
-        edges, shifts = [], []
+        edges, tones, shifts = [], [], []
         for photo, translation in zip(photos, translations, strict=True):
             first, second = pixels.to_float(photo), pixels.to_float(translation)
             edges.append(content.edge_correlation(first, second))
+            tones.append(content.tone_correlation(first, second))
             shifts.append(content.colour_difference(first, second))
         truths = self._truths
         return Report(
             distances=self._distances(sample),
             # A picture without an edge correlates with nothing.
             edges=tuple(float(np.nan_to_num(scale).mean()) for scale in np.transpose(edges)),
+            tones=float(np.nan_to_num(tones).mean()),
             colour_difference=float(np.mean(shifts)),
             paired_error=None
             if truths is None

@@ -56,6 +56,7 @@ def rows(reports: Mapping[str, Report]) -> list[tuple[str, list[str]]]:
         found.append(("(1 + content lost)(1 + FID), lower is better", cells))
     for k, size in enumerate(("full", "half", "quarter")):
         found.append((f"edges kept, {size} size", [f"{r.edges[k]:.2f}" for r in reports.values()]))
+    found.append(("tones kept", [f"{r.tones:.2f}" for r in reports.values()]))
     found.append(("colour of areas moved, ΔE", [f"{r.colour_difference:.1f}" for r in reports.values()]))
     if any(r.paired_error is not None for r in reports.values()):
         errors = ["" if r.paired_error is None else f"{r.paired_error:.1f}" for r in reports.values()]

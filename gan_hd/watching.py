@@ -183,7 +183,7 @@ def paint(gan: SiameseGAN, region: np.ndarray, small: np.ndarray) -> np.ndarray:
 
 
 def figures(report: Report) -> dict[str, float]:
-    """What is logged: gaps closed by name, the score (best.py), edges, colour, variety.
+    """What is logged: gaps closed by name, the score (best.py), edges, tones, colour, variety.
 
     Not the copy rate, whose first percentile needs more crops than these.
     """
@@ -191,6 +191,7 @@ def figures(report: Report) -> dict[str, float]:
         "score": score(report),
         **{name: report.distances[name].gap_closed for name in DISTANCES},
         "edges": edges_kept(report),
+        "tones": report.tones,
         "colour_difference": report.colour_difference,
         "effective_rank": report.effective_rank,
     }

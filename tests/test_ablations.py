@@ -171,6 +171,7 @@ def test_cells_of_the_table():
     figures = {
         "distances": {"kid": distance, "swd": nothing, "colour_w1": distance | {"interval": [None, None]}},
         "edges": [0.712, 0.5, 0.5],
+        "tones": 0.876,
         "colour_difference": 12.34,
         "paired_error": None,
         "effective_rank": 1.0,
@@ -178,9 +179,10 @@ def test_cells_of_the_table():
     }
     row = {"name": "a", "command": "python train.py", "steps": 5, "seconds": 12.4, "figures": figures}
     head, rule, line, failed = ablation_table.markdown([row, {"name": "b", "command": "python"}]).splitlines()
-    assert head.startswith("| variant | steps | s | KID | SWD | colour | edges |")
+    assert head.startswith("| variant | steps | s | KID | SWD | colour | edges | tones |")
     assert (
-        line == "| a | 5 | 12 | 58 ± 3 % | no gap | 58 % | 0.71 | 12.3 |  | 1.00 |  |  | `python train.py` |"
+        line
+        == "| a | 5 | 12 | 58 ± 3 % | no gap | 58 % | 0.71 | 0.88 | 12.3 |  | 1.00 |  |  | `python train.py` |"
     )
     assert head.count("|") == rule.count("|") == line.count("|") == failed.count("|")
 

@@ -14,10 +14,10 @@ from gan_hd.gan import SiameseGAN
 from gan_hd.gap import Distance
 
 
-def _report(kid, swd, *, edges=0.7):
+def _report(kid, swd, *, edges=0.7, tones=0.8):
     gaps = {"kid": kid, "swd": swd, "spectrum": 1.0}
     distances = {name: Distance(0, 0, 1, gap, (math.nan, math.nan)) for name, gap in gaps.items()}
-    return Report(distances, (edges + 0.1, edges, edges - 0.1), 10.0, None, 0.9, 0.01)
+    return Report(distances, (edges + 0.1, edges, edges - 0.1), tones, 10.0, None, 0.9, 0.01)
 
 
 @pytest.fixture
@@ -51,13 +51,14 @@ def test_the_highest_score_with_enough_edges_is_kept(gan, tmp_path, smoke):
         [
             (10, _report(math.nan, 0.9)),  # no gap: no score
             (20, _report(0.9, 0.9, edges=0.49)),  # another picture
+            (25, _report(0.9, 0.9, tones=0.49)),  # partly its negative
             (30, _report(0.2, 0.4)),
             (40, _report(0.5, 0.3, edges=0.5)),
             (50, _report(0.4, 0.4)),  # equal: the first stays
             (60, _report(0.3, 0.1)),
         ],
     )
-    assert kept == [False, False, True, True, False, False]
+    assert kept == [False, False, False, True, True, False, False]
     about = json.loads((tmp_path / "best/best.json").read_text())
     assert (about["step"], about["edges"]) == (40, pytest.approx(0.5)) and about["score"] == pytest.approx(
         0.4

@@ -46,6 +46,7 @@ def test_photographs_have_closed_nothing_and_paintings_everything(evaluated):
         assert untouched.distances[name].gap_closed == pytest.approx(0, abs=1e-9), name
         assert untouched.distances[name].value == untouched.distances[name].start
         assert painted.distances[name].gap_closed > 0.8, name
+    assert untouched.tones == pytest.approx(1) and abs(painted.tones) < 0.5
     assert untouched.edges == pytest.approx((1, 1, 1)) and untouched.colour_difference == 0
     assert max(painted.edges) < 0.5 and painted.colour_difference > 20
 

@@ -28,7 +28,7 @@ def _report(gap=0.5, *, interval=(0.4, 0.6), truth=None):
     distance = Distance(value=2.0, floor=1.0, start=3.0, gap_closed=gap, interval=interval)
     names = (*DISTANCES, "swd_128px", "swd_64px")
     return Report(
-        dict.fromkeys(names, distance), (0.9, 0.8, 0.7), 12.34, truth, 0.95, 0.01, {"exact_ssz": 1.5}
+        dict.fromkeys(names, distance), (0.9, 0.8, 0.7), 0.66, 12.34, truth, 0.95, 0.01, {"exact_ssz": 1.5}
     )
 
 
@@ -40,6 +40,7 @@ def test_the_table_has_a_column_for_each_painter():
     kid = next(line for line in lines if "KID" in line)
     assert "50 ±10 %" in kid and "-25 %" in kid
     assert any(line.startswith("colour of areas moved") and line.split()[-1] == "12.3" for line in lines)
+    assert any(line.startswith("tones kept") and line.split()[-1] == "0.66" for line in lines)
     assert not any("truth" in line for line in lines)
     assert any("exact ssz" in line for line in lines)
     assert len({len(line) for line in lines}) == 1

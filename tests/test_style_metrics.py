@@ -137,6 +137,17 @@ def test_colour_difference_sees_areas_and_not_strokes():
     assert content.colour_difference(white, black) == pytest.approx(100, abs=0.01)
 
 
+def test_tone_correlation_tells_a_picture_from_its_negative():
+    photo = _photo() * 0.5
+    assert content.tone_correlation(photo, photo) == pytest.approx(1)
+    assert content.tone_correlation(photo, -photo) == pytest.approx(-1)
+    np.testing.assert_allclose(content.edge_correlation(photo, -photo), 1)  # which edges do not
+    assert (
+        content.tone_correlation(photo, 0.3 * photo[..., ::-1] + 0.2) > 0.5
+    )  # another palette, the same tones
+    assert np.isnan(content.tone_correlation(photo, np.zeros_like(photo)))
+
+
 def test_paired_error_is_in_levels():
     photo = _photo()
     assert content.paired_error(photo + 2 / 255, photo) == pytest.approx(1, rel=1e-4)

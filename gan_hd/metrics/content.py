@@ -12,7 +12,7 @@ from gan_hd.pixels import LEVELS
 
 #: Scales of :func:`edge_correlation`: full, half and quarter size.
 SCALES = 3
-#: Cells along the long side for :func:`colour_difference`.
+#: Cells along the long side for :func:`colour_difference` and :func:`tone_correlation`.
 CELLS = 16
 
 
@@ -36,9 +36,18 @@ def colour_difference(photo: np.ndarray, translation: np.ndarray) -> float:
     How far the large areas' colours move: a style needs some of it, and a blue sky that turns orange shows.
     """
     _check(photo, translation)
-    cell = max(1, -(-max(photo.shape[:2]) // CELLS))
-    first, second = (lab(_cells(p.astype(np.float64), cell)) for p in (photo, translation))
+    first, second = (lab(_cells(p)) for p in (photo, translation))
     return float(np.linalg.norm(first - second, axis=-1).mean())
+
+
+def tone_correlation(photo: np.ndarray, translation: np.ndarray) -> float:
+    """Pearson's correlation of luma between both pictures reduced to 16 cells along the long side.
+
+    1: what was light is light and what was dark is dark, whatever the palette; −1 for a negative. nan where one of both
+    has no tones. Edges alone do not tell a picture from its negative.
+    """
+    _check(photo, translation)
+    return _correlation(*(luma(_cells(p)) for p in (photo, translation)))
 
 
 def paired_error(translation: np.ndarray, truth: np.ndarray) -> float:
@@ -65,8 +74,10 @@ def _halved(grey: np.ndarray) -> np.ndarray:
     return grey[:h, :w].reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
 
 
-def _cells(picture: np.ndarray, cell: int) -> np.ndarray:
-    """Means of whole cells, [h // cell, w // cell, 3]; at least one cell each way."""
+def _cells(picture: np.ndarray) -> np.ndarray:
+    """Means of whole cells, 16 along the long side: float64 [h // cell, w // cell, 3], at least one cell each way."""
+    picture = picture.astype(np.float64)
+    cell = max(1, -(-max(picture.shape[:2]) // CELLS))
     h, w = (max(side // cell, 1) for side in picture.shape[:2])
     picture = picture[: h * cell, : w * cell]
     rows = np.array_split(picture, h, axis=0)
