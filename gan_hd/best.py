@@ -6,7 +6,7 @@ gaps closed in `kid` and `swd`; the first of equal ones. Without the conditions 
 over the photograph, or its negative, would win.
 
     RUN_DIR/best/best-STEP.*    the averaged generator's weights, and the step
-    RUN_DIR/best/best.json      its step, score, edges and tones, the rule in words, which pictures it was measured on
+    RUN_DIR/best/best.json      its step, score, edges, tones, the rule in words, and which pictures it was measured on
     RUN_DIR/best/saved_model/   exported at the end of training, for translate.py --model=RUN_DIR/best
 """
 
