@@ -29,7 +29,8 @@ SCORED = ("kid", "swd")
 LEAST_EDGES = 0.5
 #: With less of their tones than this, what was dark is light somewhere.
 LEAST_TONES = 0.5
-RULE = f"highest mean of {' and '.join(SCORED)} gap closed where edges kept >= {LEAST_EDGES} and tones kept >= {LEAST_TONES}"
+_CONDITIONS = f"edges kept >= {LEAST_EDGES} and tones kept >= {LEAST_TONES}"
+RULE = f"highest mean of {' and '.join(SCORED)} gap closed where {_CONDITIONS}"
 
 
 def edges_kept(report: Report) -> float:
