@@ -153,6 +153,7 @@ def main(argv: list[str]) -> int:
                 command,
                 log=work / f"{row['name']}.log",
                 record=work / f"{row['name']}.measure.json",
+                replaces=file,
                 is_done=lambda file=file, run_dir=Path(row["model"]): _is_newer(file, run_dir),  # type: ignore[misc]
             )
             failed += _unreadable(row["name"], done)

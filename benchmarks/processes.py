@@ -67,7 +67,13 @@ def call(arguments: list[str], log: Path) -> int:
 
 
 def once(
-    arguments: list[str], *, log: Path, record: Path, is_done: Callable[[], bool], resumes: bool = False
+    arguments: list[str],
+    *,
+    log: Path,
+    record: Path,
+    is_done: Callable[[], bool],
+    resumes: bool = False,
+    replaces: Path | None = None,
 ) -> Done:
     """Runs Python unless `record` says that this very command was finished.
 
@@ -77,6 +83,7 @@ def once(
         record: JSON, the command and its seconds; written at the end.
         is_done: whether the command's product is there, whole and as ordered.
         resumes: it carries on where the last command of the record ended, so its seconds are added to those.
+        replaces: a file that it makes anew; an older one is removed first, so that it cannot be taken for the product.
 
     Returns:
         how it went, now or then.
@@ -87,6 +94,8 @@ def once(
     known = json.loads(record.read_text()) if record.is_file() else {}
     if known.get("command") == arguments and known["done"] and is_done():
         return Done(known["seconds"], known["status"])
+    if replaces:
+        replaces.unlink(missing_ok=True)
     print(shown(arguments), file=sys.stderr, flush=True)
     before, start = known.get("seconds", 0.0) if resumes else 0.0, time.monotonic()
     status = None

@@ -137,6 +137,8 @@ def test_a_command_is_done_once_and_its_seconds_add_up(tmp_path):
     record.write_text(json.dumps({"command": ["earlier"], "seconds": 1000, "done": True, "status": 0}))
     assert once(f"{work}; raise SystemExit(1)").status == 1  # another command; some pictures were unreadable
     assert json.loads(record.read_text())["seconds"] < 1000
+    with pytest.raises(processes.RunError, match="status 1"):  # crashed: what lay there is not its product
+        once("raise ZeroDivisionError", replaces=product)
 
 
 def test_what_stops_the_harness_lets_the_command_save(tmp_path):
