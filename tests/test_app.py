@@ -309,11 +309,11 @@ def test_a_stop_ends_the_work_within_a_tile(studio, tmp_path, monkeypatch):
     kept = _files(tmp_path / "studio")
     tiles, predict = [], Translator.predict
 
-    def stop_at_the_second(self, windows):
+    def stop_at_the_second(self, windows, **options):
         tiles.append(len(windows))
         if len(tiles) == 2:
             studio.stop("me")
-        return predict(self, windows)
+        return predict(self, windows, **options)
 
     monkeypatch.setattr(Translator, "predict", stop_at_the_second)
     monkeypatch.setattr(Translator, "choose_tile_px", lambda *a, **k: 32)
@@ -329,11 +329,11 @@ def test_one_painting_at_a_time_and_who_waits_can_leave(studio, tmp_path, monkey
         studio.choose(name, _photo(tmp_path / f"{name}.jpg"))
     go, at_work, done, predict = threading.Event(), [], [], Translator.predict
 
-    def slow(self, windows):
+    def slow(self, windows, **options):
         at_work.append("begin")
         assert go.wait(30)
         at_work.append("end")
-        return predict(self, windows)
+        return predict(self, windows, **options)
 
     def paint(name):
         try:
