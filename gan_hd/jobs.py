@@ -297,7 +297,7 @@ class _Job:
             if self.manifest.context is None:
                 found = self.translator.context_of(content, height=content.height, width=content.width)
                 assert found is not None
-                self.manifest.keep_context(found)
+                self.manifest.context = found.tolist()  # written with the first rows
             self.context = np.array(self.manifest.context, np.float32)
         return self.context
 
@@ -353,13 +353,6 @@ class _Manifest:
 
     def note(self, name: str, rows: int) -> None:
         self._rows[name] = rows
-        self._write()
-
-    def keep_context(self, context: np.ndarray) -> None:
-        self.context = context.tolist()
-        self._write()
-
-    def _write(self) -> None:
         content = {"key": self._key, "rows": self._rows, "context": self.context}
         with whole_file(self._path) as part:
             part.write_text(json.dumps(content, indent=2) + "\n")
