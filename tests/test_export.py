@@ -315,7 +315,7 @@ def test_bad_command_lines(run, folder, tmp_path):
         ([f"--model={run[0]}"], "--output is missing"),
         ([f"--output={tmp_path / 'x'}"], "--model is missing"),
         ([f"--model={run[0]}", f"--output={tmp_path / 'letters'}", "--overwrite"], "is no SavedModel"),
-        ([f"--model={folder}", f"--output={tmp_path / 'x'}"], "is a SavedModel"),
+        ([f"--model={tmp_path / 'letters'}", f"--output={tmp_path / 'x'}"], "expected a run folder"),
     ):
         error = _export(*arguments, check=2)
         assert message in error and error.count("\n") == 1
