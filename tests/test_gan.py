@@ -176,7 +176,7 @@ def test_random_phases_lie_on_the_stride_and_leave_half_a_tile():
         assert y % gan.generator.stride_px == x % gan.generator.stride_px == 0
         assert -8 <= y <= 8 and -8 <= x <= 8
         seen.add((y, x))
-    assert len(seen) == 9
+    assert len(seen) > 10
 
 
 def test_augmentation_moves_a_crop_and_its_translation_alike():

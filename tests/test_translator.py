@@ -181,7 +181,7 @@ def test_bad_arguments_are_refused(model):
         translator.translate(np.zeros((4, 4, 3)))
     with pytest.raises(ValueError, match="mode"):
         translator.translate(_picture(4, 4), mode="seamless")
-    with pytest.raises(ValueError, match="multiple of 8"):
+    with pytest.raises(ValueError, match="multiple of 4"):
         translator.translate(_picture(4, 4), mode="grid", tile_px=30)
 
 
