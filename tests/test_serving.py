@@ -476,7 +476,8 @@ def test_who_leaves_gives_up_the_place():
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
                 connection.sendall(head + _encode(_noise()))
             _until(lambda: _metric(port, "gan_hd_queue_depth") == 2)
-            assert gated.began.wait(30)  # the first is at work, and no longer merely waiting, before both leave
+            # The first is at work, and no longer merely waiting, before both leave.
+            assert gated.began.wait(30)
         _until(lambda: _metric(port, "gan_hd_queue_depth") == 0)
         gated.gate.set()
         assert _ask(port, "POST", "/translate", _encode(_noise()))[0] == 200
