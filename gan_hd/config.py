@@ -106,6 +106,8 @@ class LossConfig:
     collapse_margin: float = 1.0
     #: Identity: mean |G(B) - B|, for G. A quarter of the batch is used.
     identity_weight: float = 0.0
+    #: Tones: 1 - correlation of the low-passed A and AB, for G: what is dark stays dark.
+    tones_weight: float = 0.0
     #: R1: gradient penalty of ||D(B)||² at real crops, for D.
     r1_weight: float = 0.0
     #: LeCam: pulls D's realism scores towards their running means, for D.
@@ -320,6 +322,7 @@ def validate(config: Config) -> Config:
         "collapse_weight",
         "collapse_margin",
         "identity_weight",
+        "tones_weight",
         "r1_weight",
         "lecam_weight",
     ):

@@ -35,6 +35,7 @@ METRICS = (
     "travel",
     "anti_collapse",
     "identity",
+    "tones",
     "r1",
     "lecam",
     "norm_b",
@@ -129,6 +130,8 @@ class SiameseGAN(keras.Model):
                 context_b = self.generator.encode(thumbnails_b[:count])
                 same = self.generator(b[:count], context=context_b, training=True)
                 terms["identity"] = losses.identity(b[:count], same)
+            if weights.tones_weight:
+                terms["tones"] = losses.tones(a, ab)
             if weights.r1_weight:
                 terms["r1"] = self._r1(b)
             d_loss, g_loss = self.total_losses(terms)
@@ -202,6 +205,7 @@ class SiameseGAN(keras.Model):
             if c.collapse_weight
             else zero,
             "identity": zero,
+            "tones": zero,
             "r1": zero,
             "lecam": losses.lecam(z_b, z_ab, mean_b=self.norm_means[0], mean_ab=self.norm_means[1])
             if c.lecam_weight
@@ -226,6 +230,7 @@ class SiameseGAN(keras.Model):
             + c.content_weight * terms["g2_content"]
             + shared
             + c.identity_weight * terms["identity"]
+            + c.tones_weight * terms["tones"]
         )
         return d_loss, g_loss
 

@@ -71,6 +71,21 @@ def identity(b: tf.Tensor, g_b: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.abs(tf.cast(g_b, tf.float32) - tf.cast(b, tf.float32)))
 
 
+def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int = 8) -> tf.Tensor:
+    """1 − r, r the correlation of the low-passed A and AB, in [0, 2].
+
+    Pictures [n, h, w, 3] of any range; what is left of a side beyond multiples of `cell_px` is not looked at.
+
+    Both are averaged over `cell_px`² cells; r is Pearson's correlation over all cells of the whole batch, per colour
+    channel, then the mean of the three. What is dark among the crops stays dark among their translations, while a
+    palette may lie anywhere: r does not see an offset or a (positive) factor per channel.
+    """
+    pooled = [tf.nn.avg_pool2d(tf.cast(x, tf.float32), cell_px, cell_px, "VALID") for x in (a, ab)]
+    a, ab = (x - tf.reduce_mean(x, axis=[0, 1, 2]) for x in pooled)  # [n, h/8, w/8, 3]
+    covariance, square_a, square_ab = (tf.reduce_mean(x, axis=[0, 1, 2]) for x in (a * ab, a * a, ab * ab))
+    return 1.0 - tf.reduce_mean(covariance * tf.math.rsqrt(square_a * square_ab + EPSILON))
+
+
 def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
     """R1 = ½‖∇ₓ‖D(x)‖²‖² at real crops; `gradients` [n, h, w, 3]."""
     squares = tf.square(tf.cast(gradients, tf.float32))

@@ -78,6 +78,7 @@ def test_the_articles_step_is_what_the_equations_say():
         ("losses.travel_weight=1", "travel"),
         ("losses.collapse_weight=1", "anti_collapse"),
         ("losses.identity_weight=1", "identity"),
+        ("losses.tones_weight=1", "tones"),
         ("losses.r1_weight=1", "r1"),
         ("losses.lecam_weight=1", "lecam"),
     ],
@@ -88,9 +89,9 @@ def test_optional_terms_are_logged_and_change_the_step(override, term):
     data = _batch()
     plain, logs = _step(without, data), _step(with_term, data)
     assert plain[term] == 0 and logs[term] > 0
-    total = "g_loss" if term == "identity" else "d_loss"
+    total = "g_loss" if term in ("identity", "tones") else "d_loss"
     assert logs[total] == pytest.approx(plain[total] + logs[term], rel=1e-4)
-    network = "generator" if term in ("identity", "travel") else "discriminator"
+    network = "generator" if term in ("identity", "tones", "travel") else "discriminator"
     assert any(
         not np.array_equal(x, y)
         for x, y in zip(

@@ -56,6 +56,46 @@ def test_identity_and_gradient_penalty():
     assert float(losses.gradient_penalty(tf.ones([2, 2, 2, 3]))) == pytest.approx(0.5 * 12)
 
 
+def _blocks(seed=0):
+    """Crops of 8x8-px blocks, one random colour each: what tones() looks at is the blocks themselves."""
+    cells = np.random.default_rng(seed).uniform(-0.4, 0.4, (3, 4, 2, 3)).astype(np.float32)
+    return cells, tf.constant(cells.repeat(8, axis=1).repeat(8, axis=2))
+
+
+def test_tones_are_one_minus_the_correlation_over_the_batch():
+    cells_a, a = _blocks()
+    cells_ab, ab = _blocks(seed=1)
+    expected = [np.corrcoef(cells_a[..., k].ravel(), cells_ab[..., k].ravel())[0, 1] for k in range(3)]
+    assert float(losses.tones(a, ab)) == pytest.approx(1 - np.mean(expected), abs=1e-5)
+
+
+def test_tones_take_any_palette_and_no_negative():
+    _, a = _blocks()
+    assert float(losses.tones(a, a * [0.3, 1.0, 2.0] + [0.5, 0.0, -0.2])) == pytest.approx(0, abs=1e-5)
+    assert float(losses.tones(a, -a)) == pytest.approx(2, abs=1e-5)
+    fine = np.random.default_rng(2).choice([-0.2, 0.2], (3, 4, 8, 2, 8, 3)).astype(np.float32)
+    fine -= fine.mean(axis=(2, 4), keepdims=True)  # strokes that leave the mean of each cell as it is
+    assert float(losses.tones(a, a + fine.reshape(a.shape))) == pytest.approx(0, abs=1e-5)
+
+
+def test_tones_know_a_dark_crop_from_a_light_one():
+    """Crops of one colour have no tones within; the batch has."""
+    shades = tf.reshape(tf.constant([-0.5, 0.0, 0.5]), [3, 1, 1, 1]) * tf.ones([3, 16, 16, 3])
+    assert float(losses.tones(shades, shades)) == pytest.approx(0, abs=1e-5)
+    assert float(losses.tones(shades, tf.reverse(shades, [0]))) == pytest.approx(2, abs=1e-5)
+
+
+def test_tones_of_one_colour_have_a_finite_gradient():
+    _, a = _blocks()
+    flat = tf.zeros_like(a)
+    with tf.GradientTape() as tape:
+        tape.watch(flat)
+        value = losses.tones(a, flat)
+    assert float(value) == pytest.approx(1)
+    gradient = tape.gradient(value, flat).numpy()
+    assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     "loss",
