@@ -134,12 +134,7 @@ def main(argv: list[str]) -> int:
         return entry.OK
     print(f"trained {outcome.step} steps: {outcome.saved_model}")
     print(f"now: python translate.py --model={_RUN.value} --input=PHOTO")
-    if outcome.skipped:
-        return entry.fail(
-            f"{len(outcome.skipped)} unreadable picture(s) were skipped: " + ", ".join(outcome.skipped),
-            entry.SOME_FAILED,
-        )
-    return entry.OK
+    return entry.finish(outcome.skipped)
 
 
 def _dry_run(config: config_lib.Config, sources: dict[str, str], hint: str) -> int:

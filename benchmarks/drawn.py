@@ -32,19 +32,10 @@ def domains(
     folder: Path, config: Config, *, memory_bytes: int = ALL_IN_MEMORY
 ) -> tuple[pipeline.Domain, pipeline.Domain]:
     """The folder's pictures as content and as style, at most `memory_bytes` of each in memory."""
-    content, style = (
-        pipeline.load_domain(
-            folder,
-            domain,
-            name=name,
-            min_side_px=max(config.crop_px),
-            memory_bytes=memory_bytes,
-            thumbnail_px=config.generator.thumbnail_px,
-            progress=False,
-        )
-        for name, domain in (("content", config.content), ("style", config.style))
+    domains = pipeline.load_domains(
+        config, content_dir=folder, style_dir=folder, memory_bytes=memory_bytes, progress=False
     )
-    return content, style
+    return domains["content"], domains["style"]
 
 
 def training_data(folder: Path, config: Config, *, count: int = 4) -> tuple[tf.data.Dataset, Any]:

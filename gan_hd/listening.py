@@ -10,16 +10,23 @@ from typing import Any
 _BACKLOG = 128
 
 
+class AddressError(OSError):
+    """Nothing can listen there; the message names the flags."""
+
+
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; port 0 takes a free one.
 
     Raises:
-        OSError: the address is taken or not this machine's.
+        AddressError: the address is taken or not this machine's.
     """
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    return socket.create_server((address[0], address[1]), family=family, backlog=_BACKLOG)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server((address[0], address[1]), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise AddressError(f"--host={host} --port={port}: {error.strerror or error}") from error
 
 
 def url(listening: socket.socket) -> str:

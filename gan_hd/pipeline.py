@@ -60,6 +60,35 @@ class Domain:
         return len(self.paths)
 
 
+def load_domains(
+    config: Config,
+    *,
+    content_dir: str | os.PathLike,
+    style_dir: str | os.PathLike,
+    memory_bytes: int,
+    hint: str = "",
+    progress: bool = True,
+) -> dict[str, Domain]:
+    """Both domains of a training, "content" and "style"; `memory_bytes` and all else as for :func:`load_domain`."""
+    return {
+        name: load_domain(
+            source,
+            domain,
+            name=name,
+            min_side_px=max(config.crop_px),
+            memory_bytes=memory_bytes,
+            thumbnail_px=config.generator.thumbnail_px,
+            holdout=config.train.holdout,
+            hint=hint,
+            progress=progress,
+        )
+        for name, source, domain in (
+            ("content", content_dir, config.content),
+            ("style", style_dir, config.style),
+        )
+    }
+
+
 def load_domain(
     source: str | os.PathLike,
     config: DomainConfig,

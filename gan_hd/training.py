@@ -95,21 +95,13 @@ def train(
     check_config(Path(run_dir), config)
 
     # === Data ===
-    domains = {}
-    for name, source, domain_config in (
-        ("content", content_dir, config.content),
-        ("style", style_dir, config.style),
-    ):
-        domains[name] = pipeline.load_domain(
-            source,
-            domain_config,
-            name=name,
-            min_side_px=max(config.crop_px),
-            memory_bytes=int(cache_gib * 2**30 / 2),
-            thumbnail_px=config.generator.thumbnail_px,
-            holdout=config.train.holdout,
-            hint=hint,
-        )
+    domains = pipeline.load_domains(
+        config,
+        content_dir=content_dir,
+        style_dir=style_dir,
+        memory_bytes=int(cache_gib * 2**30 / 2),
+        hint=hint,
+    )
 
     # === Model, as the run folder knows it ===
     with distribution.scope():

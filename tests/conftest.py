@@ -26,6 +26,20 @@ def smoke() -> Config:
     return PRESETS["smoke"]
 
 
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory):
+    """A smoke-sized generator with random weights, and the SavedModel it was exported to; only to be read."""
+    from gan_hd.export import export_generator
+    from gan_hd.models.generator import Generator
+
+    generator = Generator(PRESETS["smoke"].generator)
+    rng = np.random.default_rng(0)
+    generator.set_weights([rng.normal(size=w.shape, scale=0.15) for w in generator.get_weights()])
+    folder = tmp_path_factory.mktemp("run") / "saved_model"
+    export_generator(generator, folder, config=PRESETS["smoke"], step=1)
+    return generator, folder
+
+
 @pytest.fixture
 def noise_folder(tmp_path):
     """Makes a folder of `count` smooth coloured-noise pictures; the seed decides their look."""

@@ -20,15 +20,8 @@ from gan_hd.translator import Translator
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    from gan_hd.config import PRESETS
-
-    generator = Generator(PRESETS["smoke"].generator)
-    rng = np.random.default_rng(0)
-    generator.set_weights([rng.normal(size=w.shape, scale=0.15) for w in generator.get_weights()])
-    folder = tmp_path_factory.mktemp("run") / "saved_model"
-    export_generator(generator, folder, config=PRESETS["smoke"], step=1)
-    return folder
+def model(random_model):
+    return random_model[1]
 
 
 class _Silent:

@@ -5,23 +5,14 @@ import pytest
 
 from gan_hd import tiling
 from gan_hd import translator as translator_lib
-from gan_hd.export import export_generator
-from gan_hd.models.generator import Generator
 from gan_hd.streaming import ArrayRows
 from gan_hd.thumbnail import thumbnail
 from gan_hd.translator import ModelError, Translator
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    from gan_hd.config import PRESETS
-
-    generator = Generator(PRESETS["smoke"].generator)
-    rng = np.random.default_rng(0)
-    generator.set_weights([rng.normal(size=w.shape, scale=0.15) for w in generator.get_weights()])
-    folder = tmp_path_factory.mktemp("run") / "saved_model"
-    export_generator(generator, folder, config=PRESETS["smoke"], step=1)
-    return generator, folder
+def model(random_model):
+    return random_model
 
 
 def _picture(h, w):

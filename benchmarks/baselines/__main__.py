@@ -63,12 +63,7 @@ def main(argv: list[str]) -> int:
         print("stopped; the same command again resumes")
         return 128 + (outcome.signal_number or 0)
     print(f"trained {_STEPS.value} steps: {outcome.saved_model}")
-    if outcome.skipped:
-        return entry.fail(
-            f"{len(outcome.skipped)} unreadable picture(s) were skipped: " + ", ".join(outcome.skipped),
-            entry.SOME_FAILED,
-        )
-    return entry.OK
+    return entry.finish(outcome.skipped)
 
 
 if __name__ == "__main__":

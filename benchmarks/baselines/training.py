@@ -92,21 +92,9 @@ def train(
     config = dataclasses.replace(config, generator=dataclasses.replace(config.generator, context_size=0))
     folder = Path(run_dir)
     claim(folder, {"method": method, "config": json.loads(json.dumps(dataclasses.asdict(config)))})
-    domains = {
-        name: pipeline.load_domain(
-            source,
-            domain,
-            name=name,
-            min_side_px=max(config.crop_px),
-            memory_bytes=2 * 2**30,
-            thumbnail_px=config.generator.thumbnail_px,
-            holdout=config.train.holdout,
-        )
-        for name, source, domain in (
-            ("content", content_dir, config.content),
-            ("style", style_dir, config.style),
-        )
-    }
+    domains = pipeline.load_domains(
+        config, content_dir=content_dir, style_dir=style_dir, memory_bytes=2 * 2**30
+    )
     skipped = domains["content"].skipped | domains["style"].skipped
     model = METHODS[method](config, dtype=runtime.choose_precision(precision))
     manager = tf.train.CheckpointManager(

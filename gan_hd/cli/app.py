@@ -64,8 +64,8 @@ def _run(folder: Path) -> int:
         return entry.fail(error)
     try:
         port = listening.bind(_HOST.value, _PORT.value)
-    except OSError as error:
-        return entry.fail(f"--host={_HOST.value} --port={_PORT.value}: {error.strerror or error}")
+    except listening.AddressError as error:
+        return entry.fail(error)
     with port:
         return _serve(folder, port, server.serve)
 

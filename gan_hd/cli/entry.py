@@ -11,7 +11,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import absl.logging
 from absl import app, flags
@@ -42,6 +42,14 @@ def fail(message: object, status: int = BAD_COMMAND) -> int:
     """Prints one line on stderr and returns `status`."""
     print("error: " + " ".join(str(message).split()), file=sys.stderr)
     return status
+
+
+def finish(skipped: Iterable[str]) -> int:
+    """The status of work that is done but for these pictures, which could not be read; they are named on stderr."""
+    paths = list(skipped)
+    if not paths:
+        return OK
+    return fail(f"{len(paths)} unreadable picture(s) were skipped: {', '.join(paths)}", SOME_FAILED)
 
 
 def log_to_stderr() -> None:

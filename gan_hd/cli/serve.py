@@ -50,8 +50,8 @@ def main(argv: list[str]) -> int:
 
     try:
         port = listening.bind(_HOST.value, _PORT.value)
-    except OSError as error:
-        return entry.fail(f"--host={_HOST.value} --port={_PORT.value}: {error.strerror or error}")
+    except listening.AddressError as error:
+        return entry.fail(error)
     entry.import_tensorflow()
     from gan_hd.serving.model import ServedModel
 
