@@ -380,3 +380,17 @@ def test_bad_flags_are_named_at_once(name, flag, word):
     process = _run(ROOT / "benchmarks" / f"{name}.py", flag)
     assert process.returncode == 2 and process.stdout == ""
     assert len(process.stderr.splitlines()) == 1 and word in process.stderr
+
+
+def test_context_table_has_a_row_per_kind(tmp_path, random_model):
+    _, model = random_model
+    for number in range(2):
+        draw_picture(tmp_path / f"{number}.png", 640, 512, seed=number)
+    done = _bench_of("context", f"--content_dir={tmp_path}", f"--model={model}", "--side_px=640")
+    assert done.returncode == 0, done.stderr
+    *table, line = done.stdout.splitlines()
+    rows = json.loads(line)["rows"]
+    assert [row.split(": ")[1].split()[0] for row in table[1:]] == ["own", "none", "others"]
+    assert rows[f"{model}: own"]["dE to own"] == 0 < rows[f"{model}: others"]["dE to own"]
+    assert all(np.isfinite(list(row.values())).all() for row in rows.values())
+    assert _bench_of("context").returncode == 2

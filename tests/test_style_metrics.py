@@ -148,6 +148,27 @@ def test_tone_correlation_tells_a_picture_from_its_negative():
     assert np.isnan(content.tone_correlation(photo, np.zeros_like(photo)))
 
 
+def test_tone_variation_sees_patches_that_came_from_nowhere():
+    cells = _rng().uniform(-0.5, 0.5, (5, 6, 3))
+    photo = cells.repeat(16, axis=0).repeat(16, axis=1)
+    assert content.tone_variation(photo, photo, tile_px=16) == pytest.approx(0, abs=1e-6)
+    assert content.tone_variation(photo, np.zeros_like(photo), tile_px=16) == pytest.approx(
+        0, abs=1e-6
+    )  # affine too
+    patched = photo.copy()
+    patched[16:32, 32:48] = [1.0, -1.0, 1.0]
+    assert content.tone_variation(photo, patched, tile_px=16) > 5
+    assert np.isnan(content.tone_variation(photo[:32], patched[:32], tile_px=16))  # 12 tiles
+
+
+def test_tone_variation_of_noise_is_what_the_fit_leaves():
+    """Independent tones: of n tiles, four degrees of freedom go into the fit."""
+    photo, other = (_rng(seed).normal(0, 0.05, (20, 20, 3)).repeat(4, 0).repeat(4, 1) for seed in (1, 2))
+    spread = content.lab(other[::4, ::4]).reshape(-1, 3).std(axis=0)
+    expected = np.sqrt(np.square(spread).sum())
+    assert content.tone_variation(photo, other, tile_px=4) == pytest.approx(expected, rel=0.05)
+
+
 def test_paired_error_is_in_levels():
     photo = _photo()
     assert content.paired_error(photo + 2 / 255, photo) == pytest.approx(1, rel=1e-4)

@@ -50,6 +50,25 @@ def tone_correlation(photo: np.ndarray, translation: np.ndarray) -> float:
     return _correlation(*(luma(_cells(p)) for p in (photo, translation)))
 
 
+def tone_variation(photo: np.ndarray, translation: np.ndarray, *, tile_px: int = 128) -> float:
+    """How much the mean colours of tiles vary in ways that the photograph's do not account for, in ΔE (CIE 1976).
+
+    CIELAB means of tiles are taken in both pictures; the translation's are fitted by an affine function of the
+    photograph's (least squares), and what is left over is measured: root mean square over tiles of its length. 0 where
+    equal tones get equal tones everywhere; patches that came from nowhere raise it. nan for fewer than 16 tiles, which
+    such a function could follow too closely. What is left of a side beyond whole tiles is not looked at.
+    """
+    _check(photo, translation)
+    first, second = (
+        lab(_tile_means(p.astype(np.float64), tile_px)).reshape(-1, 3) for p in (photo, translation)
+    )
+    if len(first) < 16:
+        return float("nan")
+    known = np.concatenate([first, np.ones((len(first), 1))], axis=1)  # [tiles, 4]
+    rest = second - known @ np.linalg.lstsq(known, second, rcond=None)[0]
+    return float(np.sqrt(np.square(rest).sum(axis=-1).mean()))
+
+
 def paired_error(translation: np.ndarray, truth: np.ndarray) -> float:
     """Mean absolute difference from the one right answer, where there is one, in levels of 1/255."""
     _check(translation, truth)
@@ -72,6 +91,12 @@ def _correlation(first: np.ndarray, second: np.ndarray) -> float:
 def _halved(grey: np.ndarray) -> np.ndarray:
     h, w = (side // 2 * 2 for side in grey.shape)
     return grey[:h, :w].reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
+
+
+def _tile_means(picture: np.ndarray, tile_px: int) -> np.ndarray:
+    h, w = (side // tile_px for side in picture.shape[:2])
+    tiles = picture[: h * tile_px, : w * tile_px].reshape(h, tile_px, w, tile_px, 3)
+    return tiles.mean(axis=(1, 3))  # [h, w, 3]
 
 
 def _cells(picture: np.ndarray) -> np.ndarray:
