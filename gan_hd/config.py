@@ -106,7 +106,7 @@ class LossConfig:
     collapse_margin: float = 1.0
     #: Identity: mean |G(B) - B|, for G. A quarter of the batch is used.
     identity_weight: float = 0.0
-    #: Tones: 1 - correlation of the low-passed A and AB, for G: what is dark stays dark.
+    #: Tones: 1 - correlation of the low-passed A and AB, for G: dark stays dark and blue stays blue.
     tones_weight: float = 0.0
     #: R1: gradient penalty of ||D(B)||² at real crops, for D.
     r1_weight: float = 0.0

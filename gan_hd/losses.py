@@ -74,13 +74,18 @@ def identity(b: tf.Tensor, g_b: tf.Tensor) -> tf.Tensor:
 def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int = 8) -> tf.Tensor:
     """1 − r, r the correlation of the low-passed A and AB, in [0, 2].
 
-    Pictures [n, h, w, 3] of any range; what is left of a side beyond multiples of `cell_px` is not looked at.
+    Both are averaged over `cell_px`² cells; r is Pearson's correlation over all cells of the whole batch, of Y, B − Y
+    and R − Y each (Y the luma of ITU-R BT.601), then the mean of the three. What is dark among the crops stays dark
+    among their translations, and what is blue stays the bluer; yet a palette may lie anywhere: r does not see an offset
+    or a positive factor.
 
-    Both are averaged over `cell_px`² cells; r is Pearson's correlation over all cells of the whole batch, per colour
-    channel, then the mean of the three. What is dark among the crops stays dark among their translations, while a
-    palette may lie anywhere: r does not see an offset or a (positive) factor per channel.
+    Args:
+        a, ab: pictures [n, h, w, 3] of any range; what is left of a side beyond whole cells is not looked at.
     """
-    pooled = [tf.nn.avg_pool2d(tf.cast(x, tf.float32), cell_px, cell_px, "VALID") for x in (a, ab)]
+    to_opponent = tf.constant([[0.299, -0.299, 0.701], [0.587, -0.587, -0.587], [0.114, 0.886, -0.114]])
+    pooled = [
+        tf.nn.avg_pool2d(tf.cast(x, tf.float32), cell_px, cell_px, "VALID") @ to_opponent for x in (a, ab)
+    ]
     a, ab = (x - tf.reduce_mean(x, axis=[0, 1, 2]) for x in pooled)  # [n, h/8, w/8, 3]
     covariance, square_a, square_ab = (tf.reduce_mean(x, axis=[0, 1, 2]) for x in (a * ab, a * a, ab * ab))
     return 1.0 - tf.reduce_mean(covariance * tf.math.rsqrt(square_a * square_ab + EPSILON))
