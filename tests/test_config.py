@@ -60,7 +60,7 @@ def test_bad_overrides_are_named(override, named):
         ("combo.tile_px=60", "tile_px"),
         ("train.batch_size=1", "batch_size"),
         ("losses.rotations=8", "rotations"),
-        ("content.scale_min=4", "content.scale_min"),
+        ("content.scale_min=5", "content.scale_min"),
         ("style.side=wide", "style.side"),
         ("combo.whole_share=1.5", "whole_share"),
         ("losses.margin=-1", "losses.margin"),
