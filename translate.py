@@ -31,9 +31,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "File for a single picture, else a folder. Default: beside the input, NAME_painted."
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs that exist; without it they are skipped.")
-_MODEL = flags.DEFINE_string(
-    "model", None, "Run folder or SavedModel (default: the shipped generator; this version has none)."
-)
+_MODEL = flags.DEFINE_string("model", None, "Run folder or SavedModel (default: the Van Gogh that ships).")
 _PRECISION = flags.DEFINE_enum(
     "precision", "auto", PRECISIONS, "Arithmetic; auto takes the fastest that is native to the device."
 )

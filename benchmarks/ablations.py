@@ -53,6 +53,7 @@ VARIANTS: dict[str, list[str]] = {
     "margin_1": ["losses.margin=1"],
     "margin_4": ["losses.margin=4"],
     "rotations_1": ["losses.rotations=1"],
+    "tones_0": ["losses.tones_weight=0"],
     # Crops
     "random_crops": ["content.candidates=1", "style.candidates=1"],
     "photos_768px": ["content.side_px=768"],

@@ -20,7 +20,7 @@ import tensorflow as tf
 from gan_hd import engine, pixels, thumbnail, tiling
 from gan_hd.streaming import ArrayRows
 
-#: The generator that ships with the package, where a version has one.
+#: The generator that ships with the package; its README.md is the model card.
 PRETRAINED = Path(__file__).parent / "pretrained" / "vangogh"
 #: Memory that a translation may take unless told otherwise, GiB.
 MEMORY_GIB = 1.5
@@ -54,7 +54,9 @@ def find_model(model: str | os.PathLike | None) -> Path:
         if (folder / "saved_model.pb").is_file() and (folder / "metadata.json").is_file():
             return folder
     if model is None:
-        raise ModelError("this version ships no trained model: train one and name it with --model=RUN_DIR")
+        raise ModelError(
+            f"the generator that ships is not in {PRETRAINED}: install again, or name one with --model=RUN_DIR"
+        )
     if (path / "ckpt").is_dir():
         raise ModelError(
             f"--model={path}: this training has not finished, so there is no saved_model in it yet; "

@@ -192,7 +192,6 @@ def test_without_inception_weights_there_is_one_line_and_the_rest_is_measured(fo
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model": None}, "--model is missing"),
         ({"style_dir": None}, "--style_dir"),
         ({"content_dir": "nowhere"}, "nowhere"),
         ({"model": "nowhere"}, "--model=nowhere"),

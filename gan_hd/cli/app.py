@@ -25,9 +25,7 @@ from gan_hd import listening
 from gan_hd.cli import entry
 from gan_hd.config import PRECISIONS
 
-_MODEL = flags.DEFINE_list(
-    "model", [], "Run folders or SavedModels (default: the shipped generator; this version has none)."
-)
+_MODEL = flags.DEFINE_list("model", [], "Run folders or SavedModels (default: the Van Gogh that ships).")
 _PORT = flags.DEFINE_integer(
     "port", 7860, "Port; 0 takes a free one and prints it.", lower_bound=0, upper_bound=65535
 )

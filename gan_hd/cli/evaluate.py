@@ -24,7 +24,8 @@ from gan_hd.config import PRECISIONS
 _MODEL = flags.DEFINE_list(
     "model",
     [],
-    "Run folders or SavedModels, with commas between; 'identity' stands for the photographs.",
+    "Run folders or SavedModels, with commas between; 'identity' stands for the photographs (default: the Van Gogh "
+    "that ships).",
 )
 _CONTENT = flags.DEFINE_string("content_dir", None, "Photographs: a folder, a glob or a file.")
 _STYLE = flags.DEFINE_string("style_dir", None, "Paintings; four at least.")
@@ -77,8 +78,6 @@ _SEAM_PICTURES = 3
 def main(argv: list[str]) -> int:
     del argv
     entry.log_to_stderr()
-    if not _MODEL.value:
-        return entry.fail("--model is missing: name a run folder (this version ships no trained model)")
     if not _CONTENT.value or not _STYLE.value:
         return entry.fail(
             "--content_dir and --style_dir are needed: photographs and paintings to compare with"
@@ -162,9 +161,11 @@ def main(argv: list[str]) -> int:
 def _models() -> dict:
     """Translators by name; None for the photographs as they are."""
     from gan_hd import runtime
-    from gan_hd.translator import Translator
+    from gan_hd.translator import PRETRAINED, Translator
 
     precision = runtime.choose_precision(_PRECISION.value)
+    if not _MODEL.value:
+        return {PRETRAINED.name: Translator(None, precision=precision)}
     return {
         path: None if path == _IDENTITY else Translator(path, precision=precision)
         for path in dict.fromkeys(_MODEL.value)

@@ -22,7 +22,7 @@ from gan_hd.cli import entry
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Run folder of a training, finished or not, or a SavedModel of this project.",
+    "Run folder of a training, finished or not, or a SavedModel of this project (default: the Van Gogh that ships).",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Folder for the SavedModel, or the file of another format.")
 _FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "litert"], "What to write.")
@@ -47,9 +47,6 @@ def main(argv: list[str]) -> int:
     entry.log_to_stderr()
     if not _OUTPUT.value:
         return entry.fail("--output is missing: name a folder for the model")
-    if not _MODEL.value:
-        return entry.fail("--model is missing: name a run folder (this version ships no trained model)")
-    model = Path(_MODEL.value)
     output = Path(_OUTPUT.value)
     if _FORMAT.value != "saved_model" and (_FLOAT16.value or _TILE.value):
         return entry.fail("--float16_storage and --tile_px belong to --format=saved_model")
@@ -58,7 +55,9 @@ def main(argv: list[str]) -> int:
         return entry.fail(problem)
     entry.import_tensorflow()  # slow; a bad command line does without
     from gan_hd import export
+    from gan_hd.translator import PRETRAINED
 
+    model = Path(_MODEL.value or PRETRAINED)
     known = _metadata(model)
     about = {
         "description": known.get("description", "") if _DESCRIPTION.value is None else _DESCRIPTION.value,

@@ -19,9 +19,7 @@ from absl import flags
 from gan_hd import listening
 from gan_hd.cli import entry
 
-_MODEL = flags.DEFINE_string(
-    "model", None, "Run folder or SavedModel (default: the shipped generator; this version has none)."
-)
+_MODEL = flags.DEFINE_string("model", None, "Run folder or SavedModel (default: the Van Gogh that ships).")
 _PORT = flags.DEFINE_integer(
     "port", 8501, "Port; 0 takes a free one and prints it.", lower_bound=0, upper_bound=65535
 )
