@@ -54,7 +54,8 @@ _SIZES = flags.DEFINE_list(
     "sizes_mp",
     ["12", "100", "400", "1074"],
     "Megapixels of the pictures, separated by commas; ratios refer to the first. 12 is 4000x3000 px and 1074 is "
-    "32768x32768; others are squares. On two CPU cores a gigapixel takes 8 minutes, and 4 to be drawn: try --sizes_mp=12 first.",
+    "32768x32768; others are squares. On two CPU cores a gigapixel takes 8 minutes, and 4 to be drawn: try "
+    "--sizes_mp=12 first.",
 )
 _WORK = flags.DEFINE_string(
     "work_dir",
