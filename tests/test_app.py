@@ -119,10 +119,16 @@ def test_models_are_named_by_their_run_and_loaded_when_used_and_kept(model, tmp_
         models.get("ours")
 
 
-@pytest.mark.parametrize("paths", [[], ["nowhere"]])
-def test_a_missing_model_is_found_out_at_the_start(paths):
+def test_a_missing_model_is_found_out_at_the_start():
     with pytest.raises(ModelError, match="--model="):
-        Models(paths, precision="float32")
+        Models(["nowhere"], precision="float32")
+
+
+def test_without_a_name_it_is_the_one_that_ships(monkeypatch, tmp_path):
+    assert Models([], precision="float32").names == ["vangogh"]
+    monkeypatch.setattr("gan_hd.translator.PRETRAINED", tmp_path)
+    with pytest.raises(ModelError, match="--model=RUN_DIR"):
+        Models([], precision="float32")
 
 
 # === Previews ===
