@@ -97,9 +97,10 @@ def _measure(translator, photos: list[np.ndarray]) -> dict[str, dict[str, float]
 
 
 def _figures(photo: np.ndarray, painted: np.ndarray, own: np.ndarray) -> list[float]:
+    from gan_hd import pixels
     from gan_hd.metrics import content
 
-    photo, painted, own = (p.astype(np.float32) / 127.5 - 1 for p in (photo, painted, own))
+    photo, painted, own = (pixels.to_float(p) for p in (photo, painted, own))
     return [
         content.tone_variation(photo, painted),
         content.tone_correlation(photo, painted),

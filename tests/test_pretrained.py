@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from data.samples import build
-from gan_hd import pictures
+from gan_hd import pictures, pixels
 from gan_hd.metrics import content
 from gan_hd.translator import PRETRAINED, Translator, find_model
 
@@ -65,23 +65,38 @@ def test_tiles_do_not_show_in_it(translator):
 def test_it_repaints_and_keeps_what_is_there(translator, photo):
     before = pictures.read_rgb(photo)
     after = translator.translate(before)
-    a, ab = (x.astype(np.float32) / 127.5 - 1 for x in (before, after))
+    a, ab = (pixels.to_float(x) for x in (before, after))
     assert np.abs(a - ab).mean() > 0.05  # it does something
     assert content.tone_correlation(a, ab) > 0.7  # and dark stays dark
     assert np.mean(content.edge_correlation(a, ab)) > 0.4
     assert after.reshape(-1, 3).std(axis=0).min() > 10  # nor is it one colour
 
 
-def test_translate_needs_no_model_flag(photo, tmp_path):
-    flags = [f"--input={photo}", f"--output={tmp_path / 'painted.png'}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+def _run(folder, *command):
     done = subprocess.run(
-        [sys.executable, ROOT / "translate.py", *flags],
-        cwd=tmp_path,
-        env=environment,
+        [sys.executable, *command],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_translate_needs_no_model_flag(photo, tmp_path):
+    _run(tmp_path, ROOT / "translate.py", f"--input={photo}", f"--output={tmp_path / 'painted.png'}")
     assert pictures.read_rgb(tmp_path / "painted.png").shape == pictures.read_rgb(photo).shape
+
+
+@pytest.mark.slow
+def test_export_and_evaluate_need_none_either(photo, tmp_path):
+    _run(tmp_path, "-m", "gan_hd.cli.export", "--output=copy")
+    ours, copy = (
+        json.loads((folder / "metadata.json").read_text()) for folder in (PRETRAINED, tmp_path / "copy")
+    )
+    assert copy["step"] == ours["step"] and copy["description"] == ours["description"]
+    folders = [f"--content_dir={photo}", f"--style_dir={photo.parent}"]
+    table = _run(tmp_path, "-m", "gan_hd.cli.evaluate", *folders, "--crops=4", "--resamples=0")
+    assert "vangogh" in table.splitlines()[0] and "tones kept" in table
