@@ -22,6 +22,7 @@ from gan_hd.config import Config
 from gan_hd.models.combo import Combo
 from gan_hd.models.discriminator import Discriminator
 from gan_hd.models.generator import Generator
+from gan_hd.optimizer import Adam
 
 #: Every value that train_step reports, in the order of the logs.
 METRICS = (
@@ -88,9 +89,7 @@ class SiameseGAN(keras.Model):
         train = self.config.train
 
         def adam(learning_rate: float, name: str, variables: list) -> keras.optimizers.Optimizer:
-            optimizer: Any = keras.optimizers.Adam(
-                learning_rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name
-            )
+            optimizer: Any = Adam(learning_rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name)
             if self.dtype_policy.compute_dtype == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
             optimizer.build(variables)  # inside the strategy's scope, before the first step

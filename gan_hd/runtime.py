@@ -49,6 +49,23 @@ def cpu_has_bfloat16(cpuinfo: str | None = None) -> bool:
     return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
+def one_operation_per_core() -> None:
+    """On one or two CPU cores: no operation is split over cores, but as many run at a time as there are.
+
+    A training step has independent branches enough for two cores, and pieces of one operation wait for each other
+    (docs/performance.md). With more cores, with accelerators, where TF_NUM_INTRAOP_THREADS says otherwise, and
+    where TensorFlow has computed something already, nothing is changed.
+    """
+    accelerated = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
+    if cpu_count() > 2 or accelerated or "TF_NUM_INTRAOP_THREADS" in os.environ:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(cpu_count())
+    except RuntimeError:  # it is awake: a slower step, nothing else
+        return
+
+
 def choose_strategy(strategy: str = "auto") -> tf.distribute.Strategy:
     """The distribution strategy for a training.
 

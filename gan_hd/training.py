@@ -89,6 +89,7 @@ def train(
         EmptyDomainError, RunFolderError, ValueError: what was given cannot be trained on; one line.
         TrainingError: training broke off; the run folder resumes at its last checkpoint.
     """
+    runtime.one_operation_per_core()
     distribution = runtime.choose_strategy(strategy)  # before anything else wakes the devices
     policy = runtime.choose_precision(precision)
     jit_compile = check_options(config, distribution, jit_compile)

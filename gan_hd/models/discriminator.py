@@ -51,6 +51,7 @@ class Discriminator(keras.Model):
                 filters,
                 kernel_size,
                 stride=stride,
+                padding="zero",  # D sees crops of one size, and no tile's border: the cheap padding will do
                 spectral_norm=config.spectral_norm,
                 dtype=dtype,
                 name=name,

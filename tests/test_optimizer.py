@@ -1,0 +1,37 @@
+import functools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gan_hd.optimizer import Adam
+
+
+def _weights():
+    rng = np.random.default_rng(0)
+    return [keras.Variable(rng.normal(size=shape).astype(np.float32)) for shape in ((3, 4), (5,), ())]
+
+
+def _apply(optimizer, variables, gradients):
+    optimizer.apply(gradients, variables)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_updates_are_those_of_keras(jit_compile):
+    settings = {"learning_rate": 0.01, "beta_1": 0.5, "beta_2": 0.99}
+    ours, theirs = Adam(**settings), keras.optimizers.Adam(**settings)
+    weights = [_weights(), _weights()]
+    for optimizer, variables in zip((ours, theirs), weights, strict=True):
+        optimizer.build(variables)
+        apply = tf.function(
+            functools.partial(_apply, optimizer, variables), jit_compile=jit_compile, autograph=False
+        )
+        rng = np.random.default_rng(1)
+        for _ in range(5):
+            apply([tf.constant(rng.normal(size=v.shape), tf.float32) for v in variables])
+    for mine, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
+    for mine, other in zip(ours.variables, theirs.variables, strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
+    assert int(ours.iterations) == 5
