@@ -56,6 +56,8 @@ class GeneratorConfig:
     context_size: int = 0
     #: Side of the thumbnail of the whole picture that the context is computed from, px; a multiple of 16.
     thumbnail_px: int = 64
+    #: Channels of noise for the blocks at the lowest resolution, a function of the pixels (layers.CellNoise); 0 = none.
+    noise_channels: int = 0
     #: Start as the identity and learn what to change; off: start from noise, nothing of the input added to the output.
     identity_start: bool = True
 
@@ -182,7 +184,9 @@ PRESETS: dict[str, Config] = {
     "smoke": Config(
         content=DomainConfig(side_px=96, candidates=2),
         style=DomainConfig(side_px=96, candidates=2),
-        generator=GeneratorConfig(widths=(8, 8), blocks=1, head_width=4, context_size=4, thumbnail_px=16),
+        generator=GeneratorConfig(
+            widths=(8, 8), blocks=1, head_width=4, context_size=4, thumbnail_px=16, noise_channels=2
+        ),
         discriminator=DiscriminatorConfig(widths=(8, 8), latent_size=8),
         combo=ComboConfig(tile_px=16, whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=2),
@@ -277,6 +281,12 @@ def validate(config: Config) -> Config:
         "generator.thumbnail_px",
         config.generator.thumbnail_px,
         "a positive multiple of 16",
+    )
+    _require(
+        config.generator.noise_channels >= 0,
+        "generator.noise_channels",
+        config.generator.noise_channels,
+        ">= 0",
     )
     _require(config.generator.head_width >= 1, "generator.head_width", config.generator.head_width, ">= 1")
     _require(

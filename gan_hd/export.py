@@ -292,7 +292,7 @@ def _halo_px(generator: Generator) -> int:
 def _set_precision(model: keras.Model, precision: str) -> None:
     """Sets the compute dtype of every layer that has one to choose; the weights stay float32."""
     for layer in model.layers:
-        # What makes the pixels stays float32 in every precision.
-        if layer.name.startswith(("identity_start", "tanh")):
+        # What reads levels from the pixels, and what makes the pixels, stays float32 in every precision.
+        if layer.name.startswith(("identity_start", "tanh", "cell_noise")):
             continue
         layer.dtype_policy = keras.DTypePolicy(precision)

@@ -19,6 +19,41 @@ import tensorflow as tf
 PADDINGS = ("edge", "zero")
 
 
+def replicated(x: tf.Tensor, margin: int) -> tf.Tensor:
+    """Adds `margin` copies of the border pixels on each side: [n, h, w, c] -> [n, h + 2·margin, w + 2·margin, c].
+
+    The values of ``tf.pad`` with "SYMMETRIC" for a margin of 1, by one gather, which is several times faster on CPUs
+    (docs/performance.md), and so is the gradient.
+    """
+
+    @tf.custom_gradient
+    def pad(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        height, width = tf.unstack(tf.shape(x)[1:3])
+        channels = x.shape[-1]
+        rows, columns = (
+            tf.clip_by_value(tf.range(-margin, side + margin), 0, side - 1) for side in (height, width)
+        )
+        places = tf.reshape(rows[:, None] * width + columns, [-1])
+        pixels = tf.gather(tf.reshape(x, [-1, height * width, channels]), places, axis=1)
+        padded = tf.reshape(pixels, [-1, height + 2 * margin, width + 2 * margin, channels])
+        sides = (None if side is None else side + 2 * margin for side in x.shape[1:3])
+        padded.set_shape([x.shape[0], *sides, channels])
+        return padded, lambda upstream: _folded(_folded(upstream, margin, axis=1), margin, axis=2)
+
+    return pad(x)
+
+
+def _folded(gradient: tf.Tensor, margin: int, *, axis: int) -> tf.Tensor:
+    """Adds the gradient of the copies to that of the pixel they are of."""
+    if gradient.shape[axis] == 1 + 2 * margin:  # all are copies of one pixel
+        return tf.reduce_sum(gradient, axis, keepdims=True)
+    ends = margin + 1
+    middle = tf.shape(gradient)[axis] - 2 * ends
+    first, middle, last = tf.split(gradient, [ends, middle, ends], axis)
+    first, last = (tf.reduce_sum(part, axis, keepdims=True) for part in (first, last))
+    return tf.concat([first, middle, last], axis)
+
+
 class SpectralMixin(keras.layers.Layer):
     """Gives a layer with a kernel `spectral_kernel`, the kernel over its largest singular value."""
 
@@ -97,10 +132,10 @@ class Conv(SpectralMixin):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         margin = (self.kernel_size - self.stride) // 2
-        if margin:
-            mode = "SYMMETRIC" if self.padding == "edge" else "CONSTANT"
-            x = tf.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]], mode)
-        x = tf.nn.conv2d(x, self.used_kernel(training=training), self.stride, "VALID")
+        if margin and self.padding == "edge":
+            x, margin = replicated(x, margin), 0
+        # "SAME" is `margin` zeros on each side, for sides that are multiples of the stride.
+        x = tf.nn.conv2d(x, self.used_kernel(training=training), self.stride, "SAME" if margin else "VALID")
         return tf.nn.bias_add(x, tf.cast(self.bias, x.dtype))
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -152,6 +187,54 @@ class SpaceToDepth(keras.layers.Layer):
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         n, h, w, c = input_shape
         return n, *(None if side is None else side // 2 for side in (h, w)), 4 * c
+
+
+@keras.saving.register_keras_serializable("gan_hd")
+class CellNoise(keras.layers.Layer):
+    """Noise that is a function of the pixels alone: [n, h, w, 3] in [-1, 1] -> [n, h/cell, w/cell, channels] float32.
+
+    A smooth sky tells a convolution nothing about where one stroke ends and the next begins. Random numbers would, but
+    two tiles of a picture must draw the same ones at the same place. So each cell of cell×cell pixels is rounded to
+    8 bits and hashed: the grain of the sky, too faint to be seen, decides. Uniform, mean 0, variance 1; cells of one
+    constant colour all get the same value.
+
+    Everything up to the last scaling is whole numbers below 2^24 in float32, where every order of additions gives the
+    same sum: tiles, devices and runtimes agree on the noise.
+    """
+
+    _PRIME = 1021
+    #: Weights of a cell's pixels repeat after so many: coprime to the channels and to all powers of two.
+    _PERIOD = 19
+
+    def __init__(self, cell_px: int, channels: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cell_px = cell_px
+        self.channels = channels
+
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        levels = tf.round((tf.clip_by_value(tf.cast(pixels, tf.float32), -1.0, 1.0) + 1.0) * 127.5)
+        cells = tf.nn.space_to_depth(levels, self.cell_px)  # [n, h/cell, w/cell, 3·cell²]
+        weights = [1.0 + 7 * place % self._PERIOD for place in range(3 * self.cell_px**2)]
+        key = tf.reduce_sum(cells * tf.constant(weights), axis=-1, keepdims=True)
+        # Squares modulo a prime, each channel from a start of its own.
+        state = self._modulo(key + 101.0 * tf.range(1.0, self.channels + 1.0))
+        for _ in range(3):
+            state = self._modulo(state * state + key)
+        return (state / (self._PRIME - 1) * 2.0 - 1.0) * 3.0**0.5
+
+    def _modulo(self, x: tf.Tensor) -> tf.Tensor:
+        """x mod p for whole x below 2^22; the half keeps a quotient that is rounded down off the next whole number."""
+        return x - tf.floor((x + 0.5) / self._PRIME) * self._PRIME
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        n, h, w, _ = input_shape
+        return n, *(None if side is None else side // self.cell_px for side in (h, w)), self.channels
+
+    def compute_output_spec(self, pixels: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(pixels.shape), dtype="float32")
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"cell_px": self.cell_px, "channels": self.channels}
 
 
 @keras.saving.register_keras_serializable("gan_hd")

@@ -1,7 +1,7 @@
 """A new training that begins where another ended: `train.py --init_from`.
 
 Only weights are taken over. Optimisers, step count and run folder are new, so settings may differ; the shape of what is
-taken over may not.
+taken over may not, except that noise (generator.noise_channels) may be added.
 
 In: a fresh SiameseGAN, a run folder or SavedModel. Out: the same GAN with its weights.
 """
@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from gan_hd import export
 from gan_hd.config import Config, differences
 from gan_hd.gan import SiameseGAN
+from gan_hd.models.generator import Generator
 
 
 def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
@@ -37,11 +39,15 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
     """
     generator, config, step = export.load_generator(model)
     changed = _shape_differences(config, gan.config, "generator.")
+    if not config.generator.noise_channels:
+        changed.pop("generator.noise_channels", None)  # its kernels are zeros at first: nothing changes
     if changed:
         flags = " ".join(f"--set={name}={old}" for name, (old, _) in changed.items())
         raise ValueError(f"--init_from={model} has another generator: add {flags}".replace("'", ""))
-    for ours in (gan.generator, gan.ema_generator):
-        ours.set_weights(generator.get_weights())
+    theirs = _by_path(generator)
+    for ours in map(_by_path, (gan.generator, gan.ema_generator)):
+        for path, variable in theirs.items():
+            ours[path].assign(variable.value)
     taken = f"generator of step {step}"
     state = tf.train.get_checkpoint_state(str(Path(model) / "ckpt"))
     if (
@@ -54,6 +60,11 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
         status.assert_existing_objects_matched().expect_partial()
         taken += ", and its discriminator"
     return f"starting from {model}: {taken}"
+
+
+def _by_path(generator: Generator) -> dict[str, keras.Variable]:
+    """Layer and name, the same in every generator of a shape, -> weight."""
+    return {variable.path.removeprefix(f"{generator.name}/"): variable for variable in generator.variables}
 
 
 def _shape_differences(theirs: Config, ours: Config, section: str) -> dict:

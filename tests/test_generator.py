@@ -10,7 +10,7 @@ from gan_hd.models.generator import Generator
 
 CONFIGS = [
     GeneratorConfig((8,), 1, 4),
-    GeneratorConfig((4, 6), 2, 4, context_size=3, thumbnail_px=16),
+    GeneratorConfig((4, 6), 2, 4, context_size=3, thumbnail_px=16, noise_channels=2),
     GeneratorConfig((4, 4, 4), 1, 4),
 ]
 

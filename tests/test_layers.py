@@ -20,7 +20,7 @@ def test_conv_equals_a_plain_convolution_of_the_replicated_picture(kernel_size, 
     layer = _conv(kernel_size=kernel_size, stride=stride)
     x = RNG.normal(size=(2, 8, 6, 3)).astype(np.float32)
     margin = (kernel_size - stride) // 2
-    padded = np.pad(x, [(0, 0), (margin, margin), (margin, margin), (0, 0)], "symmetric")
+    padded = np.pad(x, [(0, 0), (margin, margin), (margin, margin), (0, 0)], "edge")
     expected = tf.nn.conv2d(padded, layer.kernel.value, stride, "VALID") + layer.bias.value
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
     assert layer(x).shape == layer.compute_output_shape(x.shape) == (2, 8 // stride, 6 // stride, 5)
@@ -97,3 +97,66 @@ def test_identity_start():
 def test_layers_survive_their_config(layer):
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(twin) is type(layer) and twin.get_config() == layer.get_config()
+
+
+@pytest.mark.parametrize(
+    ("margin", "size"), [(1, (5, 4)), (1, (1, 3)), (1, (2, 1)), (2, (6, 5)), (2, (1, 4))]
+)
+def test_replicated_borders_and_their_gradient(margin, size):
+    x = tf.constant(RNG.normal(size=(2, *size, 3)).astype(np.float32))
+    pads = [(0, 0), (margin, margin), (margin, margin), (0, 0)]
+    weights = RNG.normal(size=np.pad(x, pads).shape).astype(np.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layers.replicated(x, margin)
+        total = tf.reduce_sum(y * weights)
+    np.testing.assert_array_equal(y, np.pad(x, pads, "edge"))
+    # Each pixel's gradient is the sum over its copies: found by asking which pixel each copy is of.
+    numbers = np.pad(np.arange(size[0] * size[1]).reshape(size), margin, "edge").ravel()
+    expected = np.zeros((2, size[0] * size[1], 3), np.float32)
+    np.add.at(expected, (slice(None), numbers), weights.reshape(2, -1, 3))
+    np.testing.assert_allclose(tape.gradient(total, x), expected.reshape(x.shape), atol=1e-5)
+
+
+def test_replicated_borders_where_the_sides_are_not_known():
+    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
+    def gradient(x):
+        return tf.gradients(tf.square(layers.replicated(x, 1)), x)[0]
+
+    x = RNG.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    copies = (
+        np.ones((1, 4, 5, 1)) * np.array([2, 1, 1, 2])[:, None, None] * np.array([2, 1, 1, 1, 2])[:, None]
+    )
+    np.testing.assert_allclose(gradient(x), 2 * x * copies, rtol=1e-5)
+
+
+def _levels(*shape):
+    return RNG.integers(0, 256, shape).astype(np.float32) / 127.5 - 1.0
+
+
+def test_noise_of_cells_is_white():
+    noise = layers.CellNoise(8, 3)(_levels(1, 512, 512, 3)).numpy()[0]
+    assert noise.shape == (64, 64, 3) and np.abs(noise).max() <= 3**0.5
+    assert abs(noise.mean()) < 0.05 and abs(noise.std() - 1) < 0.05
+    neighbours = [(noise[1:] * noise[:-1]).mean(), (noise[:, 1:] * noise[:, :-1]).mean()]
+    channels = np.corrcoef(noise.reshape(-1, 3).T)[np.triu_indices(3, 1)]
+    assert np.abs([*neighbours, *channels]).max() < 0.08
+
+
+def test_noise_of_cells_depends_on_their_own_pixels_alone():
+    layer = layers.CellNoise(4, 2)
+    x = _levels(1, 32, 48, 3)
+    whole = layer(x).numpy()
+    np.testing.assert_array_equal(layer(x[:, 8:24, 12:44]), whole[:, 2:6, 3:11])
+    np.testing.assert_array_equal(layer(x + np.float32(1e-6)), whole)  # rounding of a runtime
+    x[0, 9, 13, 1] += np.float32(np.where(x[0, 9, 13, 1] < 0, 1, -1) / 127.5)  # one level
+    rows, columns = np.nonzero((layer(x).numpy() != whole).any(-1)[0])
+    assert (rows.tolist(), columns.tolist()) == ([2], [3])
+    flat = layer(np.full((1, 16, 16, 3), 0.2, np.float32)).numpy()
+    assert len(np.unique(flat[..., 0])) == 1
+
+
+def test_noise_of_cells_is_the_same_whoever_computes_it():
+    layer = layers.CellNoise(8, 4)
+    x = _levels(1, 64, 64, 3)
+    np.testing.assert_allclose(tf.function(layer, jit_compile=True)(x), layer(x), atol=1e-6)

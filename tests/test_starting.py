@@ -68,3 +68,18 @@ def test_what_does_not_fit_is_named(run, smoke, tmp_path):
         start_from(new, run[1])
     with pytest.raises(ExportError, match="expected a run folder"):
         start_from(new, tmp_path / "nowhere")
+
+
+def test_noise_can_be_added_and_changes_nothing_at_first(run, smoke, tmp_path):
+    silent = apply_overrides(smoke, ["generator.noise_channels=0"])
+    old = _gan(silent, 0)
+    with RunFolder(tmp_path / "silent", silent) as folder:
+        folder.checkpoints(old).save()
+    new = SiameseGAN(smoke)
+    new.compile()
+    start_from(new, tmp_path / "silent")
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(new.generator(x), old.ema_generator(x), atol=1e-5)
+    # The other way a part would be lost.
+    with pytest.raises(ValueError, match=r"--set=generator.noise_channels=2"):
+        start_from(old, run[1])

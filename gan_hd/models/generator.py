@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 from gan_hd.config import GeneratorConfig
-from gan_hd.layers import Conv, IdentityStart, Modulation, SpaceToDepth, Upsample
+from gan_hd.layers import CellNoise, Conv, IdentityStart, Modulation, SpaceToDepth, Upsample
 from gan_hd.models.context import context_encoder
 
 
@@ -125,9 +125,12 @@ def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
     def act(x: Any) -> Any:
         return keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
 
-    def residual(x: Any, reach: Reach, width: int, name: str) -> tuple[Any, Reach]:
+    def residual(x: Any, reach: Reach, width: int, name: str, noise: Any | None = None) -> tuple[Any, Reach]:
         h = Modulation(dtype=dtype, name=f"{name}_film")(x, context) if config.context_size else x
         h = conv(width, f"{name}_conv1")(act(h))
+        if noise is not None:  # without effect at first; what it is good for is learned
+            mixed = conv(width, f"{name}_noise", kernel_size=1, kernel_initializer="zeros")(noise)
+            h = keras.layers.Add(dtype=dtype)([h, mixed])
         # The second convolution starts small, so a deep stack starts near the identity.
         small = keras.initializers.VarianceScaling(0.2)
         h = conv(width, f"{name}_conv2", kernel_initializer=small)(act(h))
@@ -144,8 +147,12 @@ def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
         skips.append((x, reach))
         x = conv(width, f"down{level}", kernel_size=4, stride=2)(act(x))
         reach = reach.down(4)
+    noise = None
+    if config.noise_channels:
+        cell_px = 2 ** len(config.widths)
+        noise = CellNoise(cell_px, config.noise_channels, dtype="float32", name="cell_noise")(inputs)
     for block in range(config.blocks):  # at [n, h/d, w/d, widths[-1]]
-        x, reach = residual(x, reach, config.widths[-1], f"block{block}")
+        x, reach = residual(x, reach, config.widths[-1], f"block{block}", noise)
     for level, (skip, skip_reach) in reversed(list(enumerate(skips, start=1))):
         width = config.widths[level - 1]
         x = Upsample(dtype=dtype)(conv(width, f"up{level}_in", kernel_size=1)(act(x)))
