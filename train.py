@@ -52,7 +52,7 @@ _JIT = flags.DEFINE_bool(
     "Compile the step with XLA. Default: yes on GPU and TPU where combo.random_phase is off, else no.",
 )
 _CACHE = flags.DEFINE_float(
-    "cache_gib", 4.0, "Memory for decoded pictures, GiB; what does not fit is read anew.", lower_bound=0
+    "cache_gib", 4.0, "Memory for decoded pictures, GiB; what does not fit is read in turns.", lower_bound=0
 )
 _LOG = flags.DEFINE_integer("log_every", 50, "Steps between lines in the log.", lower_bound=1)
 _SAMPLE = flags.DEFINE_integer("sample_every", 250, "Steps between sample grids.", lower_bound=1)

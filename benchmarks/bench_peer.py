@@ -222,7 +222,7 @@ def _our_step(config: config_lib.Config, precision: str, path: Path, count: int)
     import numpy as np
 
     from benchmarks import drawn, networks
-    from gan_hd import pipeline
+    from gan_hd import pipeline, pixels
 
     folder = path.parent / "photographs"
     _, batch = drawn.training_data(folder, config)
@@ -230,7 +230,7 @@ def _our_step(config: config_lib.Config, precision: str, path: Path, count: int)
     np.save(
         path,
         [
-            pipeline.random_crop(domain, np.int64(index), crop_px=config.crop_px, seed=seed).numpy()
+            pixels.to_float(pipeline.random_sample(domain, index, crop_px=config.crop_px, seed=seed)[0])
             for seed, domain in enumerate((content, style), start=2 * config.train.seed)  # as in the batch
             for index in range(count)
         ],

@@ -82,7 +82,7 @@ def _measure(config: config_lib.Config, folder: Path) -> list[dict]:
     height = round((_SIZE.value * 1e6 * 3 / 4) ** 0.5)
     drawn.draw_folder(folder, count=_PICTURES.value, width=round(height * 4 / 3), height=height)
     cached = drawn.domains(folder, config)
-    half = min(int(domain.pool.shape[0]) for domain in cached) // 2
+    half = sum(picture.nbytes for picture in cached[0].pictures if picture is not None) // 2
     sources = {
         "memory": cached,
         "half in memory": drawn.domains(folder, config, memory_bytes=half),
@@ -98,8 +98,8 @@ def _measure(config: config_lib.Config, folder: Path) -> list[dict]:
     return [
         {
             "source": name,
-            "cached": int(sum((domain.offsets >= 0).sum() for domain in sources[name])),
-            "streamed": int(sum((domain.offsets < 0).sum() for domain in sources[name])),
+            "in_memory": sum(picture is not None for domain in sources[name] for picture in domain.pictures),
+            "streamed": sum(picture is None for domain in sources[name] for picture in domain.pictures),
             "crops_per_sec": round(crops / timing.summary(values)["median_sec"], 3),
             "ratio": timing.ratio(seconds["memory"], values),
         }

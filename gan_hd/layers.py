@@ -16,6 +16,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gan_hd.pixels import LEVELS
+
 PADDINGS = ("edge", "zero")
 
 
@@ -212,7 +214,7 @@ class CellNoise(keras.layers.Layer):
         self.channels = channels
 
     def call(self, pixels: tf.Tensor) -> tf.Tensor:
-        levels = tf.round((tf.clip_by_value(tf.cast(pixels, tf.float32), -1.0, 1.0) + 1.0) * 127.5)
+        levels = tf.round((tf.clip_by_value(tf.cast(pixels, tf.float32), -1.0, 1.0) + 1.0) * LEVELS)
         cells = tf.nn.space_to_depth(levels, self.cell_px)  # [n, h/cell, w/cell, 3·cell²]
         weights = [1.0 + 7 * place % self._PERIOD for place in range(3 * self.cell_px**2)]
         key = tf.reduce_sum(cells * tf.constant(weights), axis=-1, keepdims=True)

@@ -1,9 +1,9 @@
 """Input pipeline: folders of pictures -> an endless tf.data stream of batches of random crops.
 
-Order: files -> decode and shrink to the training resolution -> cache as uint8 (what does not fit the budget is
-decoded anew each time) -> choose a picture -> random, informative crop -> scale jitter, flip -> batch ->
-prefetch. Every random choice is a function of (seed, sample index), so a run that starts at sample n sees
-what an uninterrupted one would have seen: nothing needs to be saved to resume.
+Order: files -> decode and shrink to the training resolution -> keep as uint8 (what does not fit the budget is decoded
+now and then, and cropped several times each time) -> choose a picture -> random, informative crop, scale jitter, flip
+(crops.py) -> batch -> prefetch. Every random choice is a function of (seed, sample index), so a run that starts at
+sample n sees what an uninterrupted one would have seen: nothing needs to be saved to resume.
 
 In: paths. Out: (content, style), each a pair of crops [batch, crop_h, crop_w, 3] and thumbnails of the pictures they
 are from [batch, T, T, 3], float32 in [-1, 1].
@@ -11,13 +11,15 @@ are from [batch, T, T, 3], float32 in [-1, 1].
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
-from collections import deque
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,39 +27,101 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from gan_hd import files, pictures, pixels, runtime
+from gan_hd import crops, files, pictures, pixels, runtime
 from gan_hd.config import Config, DomainConfig
 from gan_hd.thumbnail import thumbnail
 
 T = TypeVar("T")
-_ALIGN = 64  # bytes; slices of a tensor that start and end on this boundary share its memory
+
+#: Where not all pictures fit the memory, so many of them are at hand at a time, and each is cropped so many times
+#: before another takes its place.
+_SLOTS, _VISITS = 16, 32
+#: Pictures kept beyond the slots: batches are made in advance, and not quite in order.
+_SPARE = 8
 
 
 class EmptyDomainError(ValueError):
     """A folder gave no usable picture. The message says which and why, in one line."""
 
 
+class Decoded:
+    """The pictures decoded last, at most `most`; each is decoded once even if several threads ask for it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._pictures: OrderedDict[int, Future[np.ndarray]] = OrderedDict()
+
+    def get(self, number: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+        """Picture `number`, by `read` where it is not at hand; what `read` raises is raised."""
+        with self._lock:
+            future = self._pictures.get(number)
+            mine = future is None
+            if future is None:
+                future = self._pictures[number] = Future()
+                while len(self._pictures) > self._most:
+                    self._pictures.popitem(last=False)
+            self._pictures.move_to_end(number)
+        if mine:
+            try:
+                future.set_result(read())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result()
+
+
 @dataclass(frozen=True)
 class Domain:
     """The pictures of one domain at training resolution.
 
-    Cached pictures lie one after another in one flat tensor, each row padded to `pitch` bytes so that a picture
-    is a slice without a copy. Pictures beyond the memory budget have offset -1 and are read from their file.
+    Samples take turns over `slots` pictures; each picture keeps its slot for `visits` turns. Where all pictures are in
+    memory, there is a slot for every one and a turn is an epoch.
     """
 
     name: str
     config: DomainConfig
     paths: list[str]
-    heights: np.ndarray  # int64 [n]
-    widths: np.ndarray  # int64 [n]
-    offsets: np.ndarray  # int64 [n], bytes into `pool`, or -1
-    pool: tf.Tensor  # uint8 [bytes]
-    thumbnails: tf.Tensor  # uint8 [n, T, T, 3]
+    sizes: list[tuple[int, int]]  # height, width
+    pictures: list[np.ndarray | None]  # uint8 [h, w, 3]; None where there was no memory left for it
+    thumbnails: np.ndarray  # uint8 [n, T, T, 3]
     min_side_px: int  # smaller pictures are enlarged to this
     skipped: dict[str, str]  # path -> why
+    slots: int
+    visits: int
+    decoded: Decoded = field(default_factory=lambda: Decoded(_SLOTS + _SPARE))
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    def number(self, index: int, seed: int) -> int:
+        """Which picture sample `index` of the stream `seed` is from."""
+        turn, place = divmod(index, self.slots)
+        slot = int(_shuffled(self.slots, seed, 0, turn)[place])
+        # Slots change their pictures at different turns, so that decoding is spread evenly.
+        generation = (turn + slot * self.visits // self.slots) // self.visits
+        epoch, place = divmod(generation * self.slots + slot, len(self))
+        return int(_shuffled(len(self), seed, 1, epoch)[place])
+
+    def picture(self, number: int) -> np.ndarray:
+        """uint8 [h, w, 3], from memory or from the file.
+
+        Raises:
+            PictureError: the file cannot be read any more, or is another.
+        """
+        kept = self.pictures[number]
+        return self.decoded.get(number, lambda: self._read(number)) if kept is None else kept
+
+    def _read(self, number: int) -> np.ndarray:
+        picture = _read_at(self.paths[number], self.config, self.min_side_px)
+        if picture.shape[:2] != self.sizes[number]:
+            raise pictures.PictureError(f"{self.paths[number]}: the file has changed since training started")
+        return picture
+
+
+@functools.lru_cache(maxsize=64)
+def _shuffled(count: int, seed: int, stream: int, turn: int) -> np.ndarray:
+    """0 … count−1 in an order of its own for each turn."""
+    return np.random.default_rng([seed % 2**63, stream, turn]).permutation(count)
 
 
 def load_domains(
@@ -108,7 +172,7 @@ def load_domain(
         config: the domain's training resolution.
         name: "content" or "style", for messages.
         min_side_px: pictures with a side below this after shrinking are enlarged to it, and counted.
-        memory_bytes: at most this much is cached.
+        memory_bytes: at most this much is kept, and at least 16 pictures where not all fit.
         thumbnail_px: T, side of the thumbnails.
         holdout: share of the pictures that is left out; see files.held_out.
         hint: what to do about an empty folder, appended to that error.
@@ -134,10 +198,9 @@ def load_domain(
 
     kept: list[str] = []
     sizes: list[tuple[int, int]] = []
-    offsets: list[int] = []
-    chunks: list[np.ndarray] = []
+    in_memory: list[np.ndarray | None] = []
     thumbnails: list[np.ndarray] = []
-    used, enlarged, skipped = 0, 0, {}
+    used, largest, enlarged, skipped = 0, 0, 0, {}
     bar = tqdm(
         _read_ahead(paths, read),
         total=len(paths),
@@ -152,15 +215,13 @@ def load_domain(
             continue
         height, width = picture.shape[:2]
         enlarged += min(height, width) == min_side_px
-        block = _padded_rows(picture)
-        fits = used + block.nbytes <= memory_bytes
         kept.append(str(path))
         thumbnails.append(pixels.to_integer(thumbnail(picture, thumbnail_px)))
         sizes.append((height, width))
-        offsets.append(used if fits else -1)
-        if fits:
-            chunks.append(block.reshape(-1))
-            used += block.nbytes
+        fits = used + picture.nbytes <= memory_bytes
+        in_memory.append(picture if fits else None)
+        used += picture.nbytes if fits else 0
+        largest = max(largest, picture.nbytes)
     for bad, why in skipped.items():
         logging.warning("skipped %s: %s", bad, why)
     if not kept:
@@ -168,23 +229,37 @@ def load_domain(
         raise EmptyDomainError(
             f"--{name}_dir: none of the {len(paths)} files in {source} can be read (the first: {first}).{hint}"
         )
-    streamed = sum(offset < 0 for offset in offsets)
+    streams = any(picture is None for picture in in_memory)
+    if streams:  # the pictures at hand need their share of the memory
+        for number in reversed(range(len(kept))):
+            picture = in_memory[number]
+            if picture is not None and used + (_SLOTS + _SPARE) * largest > memory_bytes:
+                used -= picture.nbytes
+                in_memory[number] = None
+    streamed = sum(picture is None for picture in in_memory)
     logging.info(
-        "%s: %d pictures from %s, %d skipped, %.0f MiB cached%s%s",
+        "%s: %d pictures from %s, %d skipped, %.0f MiB in memory%s%s",
         name,
         len(kept),
         source,
         len(skipped),
         used / 2**20,
-        f", {streamed} read anew for each crop (see --cache_gib)" if streamed else "",
+        f", {streamed} read now and then (see --cache_gib)" if streams else "",
         f", {enlarged} enlarged to or just as large as a crop" if enlarged else "",
     )
-    heights, widths = np.array(sizes, np.int64).T
-    pool = _pool(chunks, used)
-    with tf.device("CPU"):
-        small = tf.constant(np.stack(thumbnails))
-    offset_of = np.array(offsets, np.int64)
-    return Domain(name, config, kept, heights, widths, offset_of, pool, small, min_side_px, skipped)
+    slots, visits = (min(_SLOTS, len(kept)), _VISITS) if streams else (len(kept), 1)
+    return Domain(
+        name,
+        config,
+        kept,
+        sizes,
+        in_memory,
+        np.stack(thumbnails),
+        min_side_px,
+        skipped,
+        slots=slots,
+        visits=visits,
+    )
 
 
 def _read_ahead(paths: list[Path], read: Callable[[Path], T]) -> Iterator[T]:
@@ -200,176 +275,76 @@ def _read_ahead(paths: list[Path], read: Callable[[Path], T]) -> Iterator[T]:
             yield waiting.popleft().result()
 
 
-def _pool(chunks: list[np.ndarray], size: int) -> tf.Tensor:
-    """Joins the chunks, letting go of each as it is copied; leaves `chunks` empty."""
-    joined = np.zeros(max(size, _ALIGN), np.uint8)
-    end = size
-    while chunks:
-        chunk = chunks.pop()
-        joined[end - chunk.size : end] = chunk
-        end -= chunk.size
-    with tf.device("CPU"):
-        return tf.constant(joined)
-
-
 def _read_at(path: str, config: DomainConfig, min_side_px: int) -> np.ndarray:
     """Reads at training resolution; a picture smaller than a crop is enlarged until it covers one."""
     picture = pictures.read_rgb(path, side=config.side, side_px=config.side_px)
     return pictures.enlarge_to_cover(picture, min_side_px)
 
 
-def _padded_rows(picture: np.ndarray) -> np.ndarray:
-    """uint8 [h, w, 3] -> uint8 [h, pitch], the pitch being 3·w rounded up to the alignment."""
-    height, width = picture.shape[:2]
-    block = np.zeros((height, -(-3 * width // _ALIGN) * _ALIGN), np.uint8)
-    block[:, : width * 3] = picture.reshape(height, -1)
-    return block
-
-
 def training_batches(
     content: Domain, style: Domain, config: Config, *, start_sample: int = 0
 ) -> tf.data.Dataset:
     """The endless training stream from sample `start_sample` on."""
-    batch, seed = config.train.batch_size, config.train.seed
+    batch, seed, crop_px = config.train.batch_size, config.train.seed, config.crop_px
+
+    def draw(index: np.int64) -> tuple[np.ndarray, ...]:
+        a, thumbnail_a = random_sample(content, int(index), crop_px=crop_px, seed=2 * seed)
+        b, thumbnail_b = random_sample(style, int(index), crop_px=crop_px, seed=2 * seed + 1)
+        return a, thumbnail_a, b, thumbnail_b
+
+    shapes = [
+        shape for domain in (content, style) for shape in ([*crop_px, 3], list(domain.thumbnails.shape[1:]))
+    ]
+
+    def samples(index: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        parts = tf.numpy_function(draw, [index], [tf.uint8] * 4)
+        a, thumbnail_a, b, thumbnail_b = (
+            pixels.tensor_to_float(tf.ensure_shape(part, shape))
+            for part, shape in zip(parts, shapes, strict=True)
+        )
+        return (a, thumbnail_a), (b, thumbnail_b)
+
     options = tf.data.Options()
     # Files have nothing to do with the order of samples; workers take turns over the samples.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return (
         tf.data.Dataset.counter(start_sample)
-        .map(
-            lambda index: (
-                random_sample(content, index, crop_px=config.crop_px, seed=2 * seed),
-                random_sample(style, index, crop_px=config.crop_px, seed=2 * seed + 1),
-            ),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
+        .map(samples, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
         .prefetch(4)
         .with_options(options)
     )
 
 
-def random_crop(domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], seed: int) -> tf.Tensor:
-    """The crop alone of :func:`random_sample`."""
-    return random_sample(domain, index, crop_px=crop_px, seed=seed)[0]
-
-
 def random_sample(
-    domain: Domain, index: tf.Tensor, *, crop_px: tuple[int, int], seed: int
-) -> tuple[tf.Tensor, tf.Tensor]:
+    domain: Domain, index: int, *, crop_px: tuple[int, int], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Crop number `index` of the stream `seed`, and the thumbnail of the picture it is from.
 
     Args:
         domain: where from.
-        index: int64 scalar, the sample's number.
+        index: the sample's number.
         crop_px: height and width of the crop.
         seed: the stream; the same (seed, index) gives the same crop, always.
 
     Returns:
-        [crop_h, crop_w, 3] and [T, T, 3], float32 in [-1, 1]; mirrored together.
+        uint8 [crop_h, crop_w, 3] and [T, T, 3]; mirrored together.
     """
-    config, count = domain.config, len(domain)
-    index = tf.cast(index, tf.int64)
-    # Each pass over the pictures visits every one once, in an order of its own.
-    epoch, place = index // count, index % count
-    choice = tf.random.experimental.index_shuffle(
-        place, tf.stack([tf.constant(seed, tf.int64), epoch]), tf.constant(count - 1, tf.int64)
-    )
-    height, width = tf.constant(domain.heights)[choice], tf.constant(domain.widths)[choice]
-    picture = _picture(domain, choice, height, width)  # [height, pitch] uint8
-
-    # One draw per choice: scale, flat or not, flip, and a position per candidate.
-    draws = tf.random.stateless_uniform(
-        [3 + 2 * config.candidates], tf.stack([tf.constant(seed, tf.int64), index])
-    )
-    window_h, window_w = _window(config, draws[0], height, width, crop_px)
-
-    best, best_score = None, None
-    for candidate in range(config.candidates):
-        y = _position(draws[3 + 2 * candidate], height - window_h)
-        x = _position(draws[4 + 2 * candidate], width - window_w)
-        window = picture[y : y + window_h, 3 * x : 3 * (x + window_w)]
-        if config.candidates == 1:
-            best = window
-            break
-        # Candidates after the first count only where a structured crop is wanted.
-        score = structure(tf.reshape(window, [window_h, window_w, 3]))
-        score = score if candidate == 0 else tf.where(draws[1] < config.flat_share, -1.0, score)
-        better = best_score is None or score > best_score
-        best = window if best_score is None else tf.cond(better, lambda w=window: w, lambda b=best: b)
-        best_score = score if best_score is None else tf.maximum(score, best_score)
-    crop = tf.cast(tf.reshape(best, [window_h, window_w, 3]), tf.float32)
-    crop = tf.cond(
-        (window_h == crop_px[0]) & (window_w == crop_px[1]),
-        lambda: crop,
-        lambda: tf.image.resize(crop, crop_px, "lanczos3", antialias=True),
-    )
-    small = domain.thumbnails[choice]
-    if config.flip:
-        crop, small = tf.cond(
-            draws[2] < 0.5, lambda: (tf.reverse(crop, [1]), tf.reverse(small, [1])), lambda: (crop, small)
-        )
-    crop = tf.clip_by_value(pixels.tensor_to_float(crop), -1.0, 1.0)
-    return tf.ensure_shape(crop, [*crop_px, 3]), pixels.tensor_to_float(small)
-
-
-def structure(window: tf.Tensor) -> tf.Tensor:
-    """How much there is to see in uint8 [h, w, 3]: mean absolute luma step over 4 px, 0..255, float32.
-
-    Steps over 4 px of every second pixel: grain counts little, edges and strokes count much.
-    """
-    luma = tf.reduce_mean(tf.cast(window[::2, ::2], tf.float32), axis=-1)
-    vertical = tf.reduce_mean(tf.abs(luma[2:] - luma[:-2]))
-    return vertical + tf.reduce_mean(tf.abs(luma[:, 2:] - luma[:, :-2]))
-
-
-def _picture(domain: Domain, choice: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """uint8 [height, pitch]: from the cache without a copy, or from the file."""
-    pitch = -(-3 * width // _ALIGN) * _ALIGN
-    offset = tf.constant(domain.offsets)[choice]
-
-    def from_cache() -> tf.Tensor:
-        return tf.reshape(tf.slice(domain.pool, [offset], [height * pitch]), [height, pitch])
-
-    def read(number: np.ndarray) -> np.ndarray:
-        path, size = domain.paths[number], (domain.heights[number], domain.widths[number])
-        picture = _read_at(path, domain.config, domain.min_side_px)
-        if picture.shape[:2] != size:
-            raise pictures.PictureError(f"{path}: the file has changed since training started")
-        return _padded_rows(picture)
-
-    def from_file() -> tf.Tensor:
-        return tf.ensure_shape(tf.numpy_function(read, [choice], tf.uint8), [None, None])
-
-    if (domain.offsets >= 0).all():
-        return from_cache()
-    return tf.cond(offset >= 0, from_cache, from_file)
-
-
-def _window(
-    config: DomainConfig, draw: tf.Tensor, height: tf.Tensor, width: tf.Tensor, crop_px: tuple[int, int]
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Height and width of the window to cut, log-uniform in scale, never beyond the picture."""
-    log_min, log_max = np.log(config.scale_min), np.log(config.scale_max)
-    scale = tf.exp(log_min + draw * (log_max - log_min))
-    fits = tf.minimum(tf.cast(height, tf.float32) / crop_px[0], tf.cast(width, tf.float32) / crop_px[1])
-    scale = tf.minimum(scale, fits)
-    window = [tf.cast(tf.round(scale * side), tf.int64) for side in crop_px]
-    return tf.minimum(window[0], height), tf.minimum(window[1], width)
-
-
-def _position(draw: tf.Tensor, room: tf.Tensor) -> tf.Tensor:
-    """Uniform over 0 … room, both included; `draw` in [0, 1)."""
-    return tf.minimum(tf.cast(draw * tf.cast(room + 1, tf.float32), tf.int64), room)
+    number = domain.number(index, seed)
+    random = np.random.Generator(np.random.Philox(key=[seed % 2**63, index]))
+    draws = random.random(crops.draws_needed(domain.config))
+    crop, mirrored = crops.random_crop(domain.picture(number), draws, domain.config, crop_px=crop_px)
+    small = domain.thumbnails[number]
+    return crop, small[:, ::-1] if mirrored else small
 
 
 def fixed_samples(
     domain: Domain, *, crop_px: tuple[int, int], count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` samples that never change, for sample grids: crops [count, h, w, 3], thumbnails [count, T, T, 3]."""
-    samples = [
-        random_sample(domain, tf.constant(index), crop_px=crop_px, seed=seed) for index in range(count)
-    ]
-    crops, thumbnails = zip(*samples, strict=True)
-    return np.stack(crops), np.stack(thumbnails)
+    """`count` samples that never change, for sample grids: crops [count, h, w, 3], thumbnails [count, T, T, 3].
+
+    float32 in [-1, 1].
+    """
+    samples = [random_sample(domain, index, crop_px=crop_px, seed=seed) for index in range(count)]
+    found, thumbnails = (pixels.to_float(np.stack(part)) for part in zip(*samples, strict=True))
+    return found, thumbnails
