@@ -102,7 +102,7 @@ def _apply(gan: SiameseGAN) -> Callable[[], object]:
     def apply() -> None:
         for optimizer, variables, gradients in pairs:
             optimizer.apply(gradients, variables)
-        gan._update_averages(latent, latent)
+        gan.update_averages(latent, latent)
 
     def run() -> None:
         apply()

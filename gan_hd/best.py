@@ -56,7 +56,7 @@ class BestKeeper:
     def __init__(self, folder: Path, gan: SiameseGAN, *, watched: str) -> None:
         self._folder, self._step, self._watched = folder, gan.step, watched
         self._checkpoint = tf.train.Checkpoint(
-            ema_generator=[variable.value for variable in gan.ema_generator.variables], step=gan.step
+            ema_generator=[variable.value for variable in gan.ema_generator.variables], step=gan.step.value
         )
 
     def offer(self, report: Report) -> bool:

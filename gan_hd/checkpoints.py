@@ -126,8 +126,8 @@ class Checkpoints:
             # Always there, so that a run may go on in another precision.
             g_loss_scale=_loss_scale(gan.g_optimizer),
             d_loss_scale=_loss_scale(gan.d_optimizer),
-            norm_means=gan.norm_means,
-            step=gan.step,
+            norm_means=gan.norm_means.value,
+            step=gan.step.value,
         )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(folder.checkpoint_dir), max_to_keep=2

@@ -12,7 +12,7 @@ Reference: M. Pasini, "Style transfer with GANs on HD images", 2019.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -46,6 +46,20 @@ METRICS = (
 )
 
 
+#: (crops A, thumbnails A), (crops B, thumbnails B)
+Batch = tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+class Gradients(NamedTuple):
+    """Of one batch: gradients in the order of the networks' trainable variables, loss terms, latent vectors."""
+
+    d: list[tf.Tensor]
+    g: list[tf.Tensor]
+    terms: dict[str, tf.Tensor]
+    z_b: tf.Tensor
+    z_ab: tf.Tensor
+
+
 class SiameseGAN(keras.Model):
     """Generator, Siamese discriminator, Combo and an averaged copy of the generator.
 
@@ -72,10 +86,10 @@ class SiameseGAN(keras.Model):
         self.discriminator = Discriminator(config.discriminator, crop_px=config.crop_px, dtype=dtype)
         combo = config.combo
         self.combo = Combo(self.generator, combo.tile_px, rows=combo.rows, cols=combo.cols, dtype="float32")
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.step = keras.Variable(0, dtype="int64", trainable=False, name="step")
         # LeCam's running means of ‖D(B)‖ and ‖D(AB)‖.
-        self.norm_means = tf.Variable(
-            [0.0, 0.0], trainable=False, name="norm_means", aggregation=tf.VariableAggregation.MEAN
+        self.norm_means = keras.Variable(
+            [0.0, 0.0], dtype="float32", trainable=False, name="norm_means", aggregation="mean"
         )
         self.means = {name: keras.metrics.Mean(name=name) for name in METRICS}
         self.built = True
@@ -114,9 +128,29 @@ class SiameseGAN(keras.Model):
 
     # === The algorithm ===
 
-    def train_step(self, data: tuple[tuple[tf.Tensor, tf.Tensor], ...]) -> dict[str, tf.Tensor]:
+    def train_step(self, data: Batch) -> dict[str, tf.Tensor]:
+        """One update of both networks."""
+        found = self.gradients(data)
+        self.d_optimizer.apply(found.d, self.discriminator.trainable_variables)
+        self.g_optimizer.apply(found.g, self.generator.trainable_variables)
+        self.update_averages(found.z_b, found.z_ab)
+        for name, value in found.terms.items():
+            self.means[name].update_state(value)
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras averages over workers along the first axis, which scalars lack. `means` has all values.
+            return {"d_loss": found.terms["d_loss"][None]}
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    def gradients(self, data: Batch) -> Gradients:
+        """What both networks are to change, and all that is reported; changes no weight but spectral norms' vectors."""
         (a, thumbnails_a), (b, thumbnails_b) = data
+        # Their values, for in a keras.StatelessScope they are tensors, which a tape does not watch by itself.
+        d_weights, g_weights = (
+            [variable.value for variable in network.trainable_variables]
+            for network in (self.discriminator, self.generator)
+        )
         with tf.GradientTape(persistent=True) as tape:
+            tape.watch([d_weights, g_weights])
             ab = self.translate_crops(a, self.contexts(thumbnails_a))  # [n, 2S, 2S, 3]
             seen_a, seen_b, seen_ab = self._augment(a, b, ab)
             # A and B go through D together; AB apart, so that G's gradient runs through AB's rows only.
@@ -138,15 +172,9 @@ class SiameseGAN(keras.Model):
             replicas = tf.distribute.get_strategy().num_replicas_in_sync
             d_scaled = self.d_optimizer.scale_loss(d_loss / replicas)
             g_scaled = self.g_optimizer.scale_loss(g_loss / replicas)
-        d_variables = self.discriminator.trainable_variables
-        g_variables = self.generator.trainable_variables
-        d_gradients = self._agree_on_overflow(tape.gradient(d_scaled, d_variables))
-        g_gradients = self._agree_on_overflow(tape.gradient(g_scaled, g_variables))
+        d_gradients = self._agree_on_overflow(tape.gradient(d_scaled, d_weights))
+        g_gradients = self._agree_on_overflow(tape.gradient(g_scaled, g_weights))
         del tape
-        self.d_optimizer.apply(d_gradients, d_variables)
-        self.g_optimizer.apply(g_gradients, g_variables)
-        self._update_averages(z_b, z_ab)
-
         terms |= {
             "d_loss": d_loss,
             "g_loss": g_loss,
@@ -155,12 +183,7 @@ class SiameseGAN(keras.Model):
             "effective_rank": losses.effective_rank(losses.pair_differences(z_a)),
             "shift": tf.reduce_mean(tf.abs(ab - a)),  # how far G is from the identity, 0..2
         }
-        for name, value in terms.items():
-            self.means[name].update_state(value)
-        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
-            # Keras averages over workers along the first axis, which scalars lack. `means` has all values.
-            return {"d_loss": d_loss[None]}
-        return {name: mean.result() for name, mean in self.means.items()}
+        return Gradients(d_gradients, g_gradients, terms, z_b, z_ab)
 
     def contexts(self, thumbnails: tf.Tensor) -> tf.Tensor | None:
         """The context of each crop, [n, k]; some rows are the null context, so that G learns to do without.
@@ -308,7 +331,7 @@ class SiameseGAN(keras.Model):
         )
         return tf.random.stateless_uniform(shape, seed)
 
-    def _update_averages(self, z_b: tf.Tensor, z_ab: tf.Tensor) -> None:
+    def update_averages(self, z_b: tf.Tensor, z_ab: tf.Tensor) -> None:
         """EMA of G (with a short memory at the start), LeCam's means, and the step count."""
         step = tf.cast(self.step, tf.float32)
         decay = tf.minimum(self.config.train.ema_decay, (1.0 + step) / (10.0 + step))

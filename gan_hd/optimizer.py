@@ -36,3 +36,23 @@ class Adam(keras.optimizers.Adam):
             epsilon=tf.cast(self.epsilon, dtype),
             grad=tf.cast(gradient, dtype),
         )
+
+
+def adam(
+    value: tf.Tensor,
+    momentum: tf.Tensor,
+    velocity: tf.Tensor,
+    gradient: tf.Tensor,
+    *,
+    step: tf.Tensor,
+    learning_rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """:class:`Adam` as a pure function: the next value, momentum and velocity. `step` counts from 1."""
+    step = tf.cast(step, value.dtype)
+    rate = learning_rate * tf.sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
+    momentum += (1.0 - beta_1) * (gradient - momentum)
+    velocity += (1.0 - beta_2) * (tf.square(gradient) - velocity)
+    return value - rate * momentum / (tf.sqrt(velocity) + epsilon), momentum, velocity
