@@ -6,15 +6,16 @@ Draws a landscape of each size (streamed, in some 0.1 GiB whatever the size), tr
 own, and prints one row per picture, then everything as one JSON line:
 
     start-up: 4.27 s, 0.60 GiB (64x64 px)
-         MP          px          seconds             MP/s             s/MP         peak GiB
-          3 1732x1732      16.64   x1.00     0.18   x1.00     4.12   x1.00     0.72   x1.00
-         12 4000x3000      35.53   x2.14     0.34   x1.87     2.60   x0.63     0.77   x1.07
+         MP          px          seconds             MP/s             s/MP         peak GiB   of bare
+          3 1732x1732      16.64   x1.00     0.18   x1.00     4.12   x1.00     0.72   x1.00      0.60
+         12 4000x3000      35.53   x2.14     0.34   x1.87     2.60   x0.63     0.77   x1.07      0.85
     {"benchmark": "translate", "model": "runs/vangogh", "precision": "auto", "format": "jpg", ...
 
 seconds   wall time of the whole process
 MP/s      megapixels over those seconds
 s/MP      seconds less start-up, over megapixels: equal in all rows where time grows with the area alone
 peak GiB  largest resident memory of the process; pages of mapped files count
+of bare   seconds that the generator alone would take for these tiles, over seconds less start-up
 start-up  the same of a 64x64 px picture; the faster of two runs. What is done once per process but only for
           full tiles is not in it, and weighs on small pictures
 
@@ -107,12 +108,15 @@ def main(argv: list[str]) -> int:
         start_ups = [_translate(start_up, extra) for _ in range(2)]
         startup_sec, startup_peak_gib = min(start_ups)[0], max(peak for _, peak in start_ups)
         print(f"start-up: {startup_sec:.2f} s, {startup_peak_gib:.2f} GiB ({_START_UP_PX}x{_START_UP_PX} px)")
-        print(f"{'MP':>7} {'px':>11} " + " ".join(f"{title:>16}" for title in _COLUMNS.values()), flush=True)
+        titles = " ".join(f"{title:>16}" for title in _COLUMNS.values())
+        print(f"{'MP':>7} {'px':>11} {titles}   of bare", flush=True)
         rows: list[dict] = []
         for width, height in sizes:
             picture = _picture(work, width, height)
             seconds, peak_gib = _translate(picture, extra)
-            rows.append(_row(width, height, picture, seconds, peak_gib, startup_sec))
+            rows.append(_row(width, height, picture, seconds, peak_gib, startup_sec) | _bare(width, height))
+            if rows[-1]["sec_per_mp"]:
+                rows[-1]["of_bare"] = round(1 / rows[-1]["sec_per_mp"] / rows[-1]["bare_mp_per_sec"], 4)
             for name in _COLUMNS:
                 first, this = rows[0][name], rows[-1][name]
                 rows[-1][f"{name}_ratio"] = round(this / first, 4) if first and this else None
@@ -191,7 +195,25 @@ def _as_text(row: dict) -> str:
         value, ratio = row[name], row[f"{name}_ratio"]
         number = "-" if value is None else f"{value:.{2 if value >= 0.1 else 4}f}"
         cells.append(f"{number:>8} {'-' if ratio is None else f'x{ratio:.2f}':>7}")
-    return f"{row['megapixels']:>7.4g} {row['width']}x{row['height']:<5}".ljust(19) + " " + " ".join(cells)
+    size = f"{row['megapixels']:>7.4g} {row['width']}x{row['height']:<5}".ljust(19)
+    return f"{size} {' '.join(cells)} {row.get('of_bare', float('nan')):>9.2f}"
+
+
+def _bare(width: int, height: int) -> dict:
+    """What the generator alone reaches at this picture's tiles, from a process of its own.
+
+    Raises:
+        TranslateError: it failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.bare_generator", f"--model={Path(_MODEL.value).resolve()}"]
+    command += [f"--size={width}x{height}", f"--precision={_PRECISION.value}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=_TRANSLATE.parent)
+    if done.returncode:
+        raise TranslateError(
+            f"the bare generator ended with status {done.returncode}", done.stderr.splitlines()[-_TAIL_LINES:]
+        )
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {"overhead": found["overhead"], "bare_mp_per_sec": found["mp_per_sec"]}
 
 
 def _translate(picture: Path, extra: list[str]) -> tuple[float, float]:
