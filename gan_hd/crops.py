@@ -70,6 +70,7 @@ def structure(window: np.ndarray) -> float:
     Steps between every second of some 64 rows and columns: grain counts little, edges and strokes count much.
     """
     every = max(2, round(min(window.shape[:2]) / _ROWS))
-    luma = window[::every, ::every].sum(axis=-1, dtype=np.int16)
+    sampled = window[::every, ::every].astype(np.int16)
+    luma = sampled[..., 0] + sampled[..., 1] + sampled[..., 2]
     vertical, horizontal = np.abs(luma[2:] - luma[:-2]), np.abs(luma[:, 2:] - luma[:, :-2])
     return float(sum(steps.mean() if steps.size else 0.0 for steps in (vertical, horizontal)) / 3)

@@ -287,30 +287,34 @@ def training_batches(
     """The endless training stream from sample `start_sample` on."""
     batch, seed, crop_px = config.train.batch_size, config.train.seed, config.crop_px
 
-    def draw(index: np.int64) -> tuple[np.ndarray, ...]:
-        a, thumbnail_a = random_sample(content, int(index), crop_px=crop_px, seed=2 * seed)
-        b, thumbnail_b = random_sample(style, int(index), crop_px=crop_px, seed=2 * seed + 1)
-        return a, thumbnail_a, b, thumbnail_b
+    def draw(indices: np.ndarray) -> list[np.ndarray]:
+        parts: list[np.ndarray] = []
+        for domain, stream in ((content, 2 * seed), (style, 2 * seed + 1)):
+            samples = [random_sample(domain, int(k), crop_px=crop_px, seed=stream) for k in indices]
+            parts += map(np.stack, zip(*samples, strict=True))
+        return parts
 
     shapes = [
         shape for domain in (content, style) for shape in ([*crop_px, 3], list(domain.thumbnails.shape[1:]))
     ]
 
-    def samples(index: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        parts = tf.numpy_function(draw, [index], [tf.uint8] * 4)
-        a, thumbnail_a, b, thumbnail_b = (
-            pixels.tensor_to_float(tf.ensure_shape(part, shape))
+    def samples(indices: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+        parts = tf.numpy_function(
+            draw, [indices], [tf.uint8] * 4
+        )  # one call per batch: a call costs more than a crop
+        a, thumbnails_a, b, thumbnails_b = (
+            pixels.tensor_to_float(tf.ensure_shape(part, [indices.shape[0], *shape]))
             for part, shape in zip(parts, shapes, strict=True)
         )
-        return (a, thumbnail_a), (b, thumbnail_b)
+        return (a, thumbnails_a), (b, thumbnails_b)
 
     options = tf.data.Options()
     # Files have nothing to do with the order of samples; workers take turns over the samples.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return (
         tf.data.Dataset.counter(start_sample)
-        .map(samples, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch, drop_remainder=True)
+        .map(samples, num_parallel_calls=runtime.cpu_count(), deterministic=True)
         .prefetch(4)
         .with_options(options)
     )
