@@ -61,6 +61,9 @@ def main(argv: list[str]) -> int:
         return entry.fail(error)
     entry.import_tensorflow()
     logging.getLogger("pyvips").setLevel(logging.WARNING)
+    from gan_hd import runtime
+
+    runtime.one_operation_per_core()  # as training does, before TensorFlow computes anything
     with tempfile.TemporaryDirectory() as folder:
         result = _measure(config, Path(folder))
     timing.print_json("train_step", {"preset": _PRESET.value, "set": _SET.value} | result)

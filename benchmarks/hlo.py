@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     )
     timing.print_json(
         "hlo",
-        {"preset": _PRESET.value, "set": _SET.value, "gflop": round(flop / 1e9, 1), "operations": counts},
+        {"preset": _PRESET.value, "set": _SET.value, "gflop": round(flop / 1e9, 3), "operations": counts},
     )
     return entry.OK
 

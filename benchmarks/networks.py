@@ -11,7 +11,6 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_hd import runtime
 from gan_hd.config import Config
 from gan_hd.gan import SiameseGAN
 
@@ -21,7 +20,6 @@ Network = Callable[..., tf.Tensor]
 
 def build(config: Config, *, precision: str) -> SiameseGAN:
     """Both networks with their optimisers; `precision` is a Keras policy such as "mixed_bfloat16"."""
-    runtime.one_operation_per_core()  # as training does
     gan = SiameseGAN(config, dtype=precision)
     gan.compile()
     return gan

@@ -394,3 +394,17 @@ def test_context_table_has_a_row_per_kind(tmp_path, random_model):
     assert rows[f"{model}: own"]["dE to own"] == 0 < rows[f"{model}: others"]["dE to own"]
     assert all(np.isfinite(list(row.values())).all() for row in rows.values())
     assert _bench_of("context").returncode == 2
+
+
+def test_hlo_counts_the_operations_of_a_program():
+    process = _run(
+        ROOT / "benchmarks" / "hlo.py",
+        "--preset=smoke",
+        "--precisions=float32",
+        "--set=losses.tones_weight=0",
+    )
+    assert process.returncode == 0, process.stderr
+    result = json.loads(process.stdout.splitlines()[-1])
+    counts = result["operations"]["float32"]
+    # At least forward, backward to inputs and to kernels, of every convolution of both networks.
+    assert counts["convolution"] > 3 * 10 and counts["tanh"] >= 1 and result["gflop"] > 0
