@@ -125,6 +125,9 @@ class TrainConfig:
     #: Adam, two time scales (TTUR).
     generator_lr: float = 2e-4
     discriminator_lr: float = 4e-4
+    #: Both rates stay for so many steps and then halve, smoothly, with every further half life. Half life 0 = never.
+    lr_constant_steps: int = 0
+    lr_half_life_steps: int = 0
     beta_1: float = 0.5
     beta_2: float = 0.999
     #: Random translation and cutout of D's inputs, the same for A and AB; 0 = off, else their reach as a
@@ -339,6 +342,8 @@ def validate(config: Config) -> Config:
         _require(getattr(losses, name) >= 0, f"losses.{name}", getattr(losses, name), ">= 0")
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
+    for name in ("lr_constant_steps", "lr_half_life_steps"):
+        _require(getattr(train, name) >= 0, f"train.{name}", getattr(train, name), ">= 0")
     _require(0 <= train.seed < 2**32, "train.seed (--seed)", train.seed, "0..2**32-1")
     _require(0 <= train.context_dropout <= 1, "train.context_dropout", train.context_dropout, "0..1")
     _require(0 <= train.augment <= 0.5, "train.augment", train.augment, "0..0.5")

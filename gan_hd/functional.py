@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from gan_hd.files import whole_file
 from gan_hd.gan import Batch, SiameseGAN
-from gan_hd.optimizer import adam
+from gan_hd.optimizer import Halving, adam
 
 #: By name, see :func:`initial_state`.
 State = dict[str, list[tf.Tensor]]
@@ -76,10 +76,11 @@ def train_step(gan: SiameseGAN, state: State, batch: Batch) -> tuple[State, dict
         step = gan.step.value + 1
         following: State = {}
         train = gan.config.train
-        for name, network, gradients, learning_rate in (
+        for name, network, gradients, peak in (
             ("d", gan.discriminator, found.d, train.discriminator_lr),
             ("g", gan.generator, found.g, train.generator_lr),
         ):
+            rate = Halving(peak, train.lr_constant_steps, train.lr_half_life_steps)(step - 1)
             momentum, velocity = [], []
             for variable, gradient, m, v in zip(
                 network.trainable_variables,
@@ -94,7 +95,7 @@ def train_step(gan: SiameseGAN, state: State, batch: Batch) -> tuple[State, dict
                     v,
                     gradient,
                     step=step,
-                    learning_rate=learning_rate,
+                    learning_rate=rate,
                     beta_1=train.beta_1,
                     beta_2=train.beta_2,
                     epsilon=gan.g_optimizer.epsilon,

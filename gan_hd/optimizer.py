@@ -1,4 +1,4 @@
-"""Adam as one operation per weight.
+"""Adam as one operation per weight, and its learning rate.
 
 Keras writes the update out in a dozen small operations for each of the two networks' weights, which cost more to
 schedule than to compute. TensorFlow has the same formula as one kernel, for CPUs, GPUs and XLA.
@@ -38,6 +38,29 @@ class Adam(keras.optimizers.Adam):
         )
 
 
+class Halving(keras.optimizers.schedules.LearningRateSchedule):
+    """η until step `constant_steps`, then η·2^(-(step - constant_steps) / half_life_steps); half life 0: η for ever.
+
+    The end of a training need not be known, as for a decay to zero: it can always go on.
+    """
+
+    def __init__(self, peak: float, constant_steps: int, half_life_steps: int) -> None:
+        self.peak, self.constant_steps, self.half_life_steps = peak, constant_steps, half_life_steps
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        if not self.half_life_steps:
+            return tf.constant(self.peak)
+        past = tf.maximum(tf.cast(step, tf.float32) - self.constant_steps, 0.0)
+        return self.peak * 0.5 ** (past / self.half_life_steps)
+
+    def get_config(self) -> dict:
+        return {
+            "peak": self.peak,
+            "constant_steps": self.constant_steps,
+            "half_life_steps": self.half_life_steps,
+        }
+
+
 def adam(
     value: tf.Tensor,
     momentum: tf.Tensor,
@@ -45,7 +68,7 @@ def adam(
     gradient: tf.Tensor,
     *,
     step: tf.Tensor,
-    learning_rate: float,
+    learning_rate: tf.Tensor,
     beta_1: float,
     beta_2: float,
     epsilon: float,

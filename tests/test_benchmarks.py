@@ -250,7 +250,7 @@ def test_pipeline_times_memory_files_and_both():
     )
     assert len(table) == 4
     # Two pictures in either domain.
-    assert [(row["cached"], row["streamed"]) for row in result["rows"]] == [(4, 0), (2, 2), (0, 4)]
+    assert [(row["in_memory"], row["streamed"]) for row in result["rows"]] == [(4, 0), (2, 2), (0, 4)]
     assert all(row["crops_per_sec"] > 0 for row in result["rows"])
 
 

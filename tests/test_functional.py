@@ -22,6 +22,8 @@ def still(smoke):
             "discriminator.spectral_norm=true",
             "losses.lecam_weight=0.1",
             "train.context_dropout=0",
+            "train.lr_constant_steps=1",
+            "train.lr_half_life_steps=1",
         ],
     )
 

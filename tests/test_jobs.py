@@ -92,11 +92,12 @@ def test_passes_at_any_scale_keep_the_size_and_do_not_depend_on_the_tiles(model,
 def test_a_scaled_pass_is_the_painting_of_the_scaled_picture(model, tmp_path):
     source = _photo(tmp_path / "a.png", 120, 80)
     _run(Translator(model), source, tmp_path / "b.png", scales=(0.5,))
-    small = pyvips.Image.new_from_file(str(source)).resize(0.5, kernel="lanczos3")
-    painted = pyvips.Image.new_from_array(Translator(model).translate(small.numpy()))
-    expected = painted.resize(2, kernel="lanczos3").numpy()
-    error = np.abs(_read(tmp_path / "b.png").astype(int) - expected)
-    assert error.mean() < 0.5 and error.max() <= 6  # 16 bits between, not 8, and a generator that amplifies
+    deep = (pyvips.Image.new_from_file(str(source)) * 257).cast("ushort").copy(interpretation="rgb16")
+    small = deep.resize(0.5, kernel="lanczos3").numpy()  # 16 bits: rounded to 8, each cell's noise is another
+    painted = pyvips.Image.new_from_array(Translator(model).translate(small))
+    expected = painted.resize(2, kernel="lanczos3").numpy() / 257
+    error = np.abs(_read(tmp_path / "b.png") - expected)
+    assert error.mean() < 0.3 and error.max() < 1
 
 
 def test_several_passes_shift_the_palette_once(model, tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_hd.optimizer import Adam
+from gan_hd.optimizer import Adam, Halving
 
 
 def _weights():
@@ -35,3 +35,13 @@ def test_updates_are_those_of_keras(jit_compile):
     for mine, other in zip(ours.variables, theirs.variables, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-7)
     assert int(ours.iterations) == 5
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 0.2), (100, 0.2), (110, 0.1), (115, 0.2 * 0.5**1.5), (140, 0.0125)]
+)
+def test_the_rate_halves_after_its_constant_steps(step, expected):
+    rate = Halving(0.2, 100, 10)
+    assert float(rate(tf.constant(step, tf.int64))) == pytest.approx(expected, rel=1e-5)
+    assert float(Halving(0.2, 100, 0)(tf.constant(step))) == pytest.approx(0.2)
+    assert float(Halving.from_config(rate.get_config())(step)) == pytest.approx(expected, rel=1e-5)
