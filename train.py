@@ -128,7 +128,7 @@ def main(argv: list[str]) -> int:
         print(f"stopped at step {outcome.step}; the same command again resumes there")
         return 128 + outcome.signal_number
     if outcome.broken:
-        return entry.fail(f"stopped at step {outcome.step} because a loss was not finite", entry.SOME_FAILED)
+        return entry.fail(f"stopped at step {outcome.step}: {outcome.broken}", entry.SOME_FAILED)
     if outcome.saved_model is None:
         print(f"trained {outcome.step} steps; the chief worker writes the model")
         return entry.OK

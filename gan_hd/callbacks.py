@@ -95,7 +95,7 @@ class Progress(Interval):
 class ScalarLog(Interval):
     """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
 
-    A value that is NaN or infinite stops the training at its line. With several workers each runs this callback,
+    What nothing can recover from stops the training at its line; `broken` says why. With several workers each runs this callback,
     because the means are gathered from all; only the chief, the one with a `log_file`, writes and speaks.
     """
 
@@ -109,6 +109,7 @@ class ScalarLog(Interval):
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin()
+        self.broken: str | None = None
         self._time, self._logged_step = time.monotonic(), self.step
         self.alarms = HealthAlarms(self.model.config.losses.margin, can_rank=self.batch_size > 2)
 
@@ -120,7 +121,8 @@ class ScalarLog(Interval):
         steps = self.step - self._logged_step
         values["crops_per_sec"] = steps * self.batch_size / max(now - self._time, 1e-9)
         self._time, self._logged_step = now, self.step
-        if not all(math.isfinite(value) for value in values.values()):
+        self.broken = self.alarms.fatal(self.step, values)
+        if self.broken:
             self.model.stop_training = True
         if self.log_file is None:
             return
@@ -145,19 +147,40 @@ class HealthAlarms:
 
     #: Steps at the start during which D may still be learning to separate.
     GRACE_STEPS = 300
+    #: Share of the margin: where both lengths are shorter, D is silent, its gradients vanish, and none ever came back.
+    SILENCE = 0.05
 
     def __init__(self, margin: float, *, can_rank: bool = True) -> None:
         self.margin = margin
         self.can_rank = can_rank
         self._ringing: set[str] = set()
 
+    def fatal(self, step: int, values: dict[str, float]) -> str | None:
+        """Why it is no use to go on after these interval means, if so."""
+        if not all(math.isfinite(value) for value in values.values()):
+            return "a loss was not finite"
+        return "D fell silent" if self._silent(step, values) else None
+
+    def _silent(self, step: int, values: dict[str, float]) -> bool:
+        return (
+            step > self.GRACE_STEPS and max(values["norm_ab"], values["norm_b"]) < self.SILENCE * self.margin
+        )
+
     def check(self, step: int, values: dict[str, float]) -> list[str]:
         """The messages that are new with these interval means."""
+        silent = self._silent(step, values)
         signs = {
             "nan": (
                 not all(math.isfinite(value) for value in values.values()),
                 "a loss is NaN or infinite. The last checkpoint is still good; lower the learning rates "
                 "(--set=train.generator_lr=...) or use --precision=float32, in a new --run_dir.",
+            ),
+            "silent": (
+                silent,
+                f"D fell silent: ‖D(AB)‖ = {values['norm_ab']:.3f}, ‖D(B)‖ = {values['norm_b']:.3f}, and neither "
+                "network learns any more. Training stops. Go on from the last good state in a new --run_dir with "
+                "--init_from=RUN_DIR and another --seed, or begin anew with --set=discriminator.head=plain "
+                "--set=train.discriminator_lr=2e-4.",
             ),
             "collapse": (
                 step > self.GRACE_STEPS and self.can_rank and values["effective_rank"] < 1.5,
@@ -166,7 +189,9 @@ class HealthAlarms:
                 "Raise losses.content_weight or losses.collapse_weight.",
             ),
             "blind": (
-                step > self.GRACE_STEPS and values["norm_ab"] - values["norm_b"] < 0.02 * self.margin,
+                not silent
+                and step > self.GRACE_STEPS
+                and values["norm_ab"] - values["norm_b"] < 0.02 * self.margin,
                 f"D no longer separates: ‖D(AB)‖ = {values['norm_ab']:.3f}, ‖D(B)‖ = "
                 f"{values['norm_b']:.3f}. G learns nothing about style; raise train.discriminator_lr or "
                 "lower losses.margin.",
@@ -234,18 +259,21 @@ class SampleGrid(Interval):
 
 
 class Saver(Interval):
-    """Checkpoints at each interval and at the end; weights that are not finite are never saved.
+    """Checkpoints at each interval and at the end, but of a training that is broken, none.
 
-    `broken` says that such weights were met; training then stops.
+    `broken` says why, where weights that are not finite were met or the log found a reason; training then stops.
     """
 
-    def __init__(self, *, every: int, checkpoints: Checkpoints) -> None:
+    def __init__(self, *, every: int, checkpoints: Checkpoints, log: ScalarLog) -> None:
         super().__init__(every)
         self.checkpoints = checkpoints
-        self.broken = False
+        self.log = log
+        self.broken: str | None = None
 
     def act(self) -> None:
-        self.broken = not self.model.weights_are_finite()
+        self.broken = self.log.broken
+        if self.broken is None and not self.model.weights_are_finite():
+            self.broken = "a weight was not finite"
         if self.broken:
             self.model.stop_training = True
         else:

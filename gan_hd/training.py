@@ -45,14 +45,14 @@ class Outcome:
         step: the step it stands at.
         skipped: path -> reason, the pictures that could not be read.
         signal_number: the signal that stopped it, or None.
-        broken: True where a loss was NaN or infinite; the last checkpoint is older than `step`.
+        broken: why it was no use to go on, if so; the last checkpoint is then older than `step`.
         saved_model: the exported model, or None where training did not finish.
     """
 
     step: int
     skipped: dict[str, str]
     signal_number: int | None
-    broken: bool
+    broken: str | None
     saved_model: Path | None
 
 
@@ -185,7 +185,7 @@ def _fit_and_export(
     skipped = domains["content"].skipped | domains["style"].skipped
 
     # === Training ===
-    broken, step = False, first_step
+    broken, step = None, first_step
     stop = callbacks.GracefulStop()
     if first_step < steps:
         if folder.read_only:
@@ -200,7 +200,7 @@ def _fit_and_export(
         scalars = callbacks.ScalarLog(
             every=intervals.log, log_file=log_file, writer=writer, batch_size=batch_size
         )
-        saver = callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints)
+        saver = callbacks.Saver(every=intervals.checkpoint, checkpoints=checkpoints, log=scalars)
         watchers = [
             callbacks.Progress(total_steps=steps, batch_size=batch_size, every=10),
             scalars,
@@ -238,7 +238,7 @@ def _fit_and_export(
             callbacks=[scalars, stop] if folder.read_only else watchers,
         )
         writer.close()
-        broken, step = saver.broken, int(gan.step.numpy())
+        broken, step = saver.broken or scalars.broken, int(gan.step.numpy())
 
     # === Export ===
     saved_model = None

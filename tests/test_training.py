@@ -35,7 +35,7 @@ def train(noise_folder, tmp_path, smoke):
 
 def test_the_run_folder_holds_what_it_promises(train, tmp_path):
     outcome = train()
-    assert (outcome.step, outcome.skipped, outcome.signal_number, outcome.broken) == (4, {}, None, False)
+    assert (outcome.step, outcome.skipped, outcome.signal_number, outcome.broken) == (4, {}, None, None)
     run = tmp_path / "run"
     lines = [json.loads(line) for line in (run / "logs/train.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4] and lines[1]["images_seen"] == 16
@@ -87,6 +87,17 @@ def test_nan_stops_with_an_alarm_and_keeps_the_last_good_checkpoint(train, tmp_p
         for name in reader.get_variable_to_shape_map():
             if name.startswith(("generator", "discriminator")):
                 assert np.isfinite(reader.get_tensor(name)).all(), (checkpoint, name)
+
+
+def test_a_silent_discriminator_ends_the_training_and_is_not_saved(train, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("gan_hd.callbacks.HealthAlarms.GRACE_STEPS", 4)
+    monkeypatch.setattr("gan_hd.callbacks.HealthAlarms.SILENCE", 1e6)  # any length is silence
+    outcome = train(
+        steps=40, run_dir=str(tmp_path / "silent"), intervals=Intervals(log=3, sample=100, checkpoint=2)
+    )
+    assert outcome.broken == "D fell silent" and outcome.step == 6 and outcome.saved_model is None
+    assert "--init_from" in capsys.readouterr().err
+    assert tf.train.latest_checkpoint(tmp_path / "silent/ckpt").endswith("-4")
 
 
 @pytest.mark.parametrize(
