@@ -95,8 +95,9 @@ class Progress(Interval):
 class ScalarLog(Interval):
     """Means of all terms over each interval, to logs/train.jsonl and TensorBoard; raises the alarms.
 
-    What nothing can recover from stops the training at its line; `broken` says why. With several workers each runs this callback,
-    because the means are gathered from all; only the chief, the one with a `log_file`, writes and speaks.
+    What nothing can recover from stops the training at its line; `broken` says why. With several workers each runs
+    this callback, because the means are gathered from all; only the chief, the one with a `log_file`, writes and
+    speaks.
     """
 
     def __init__(
