@@ -63,6 +63,7 @@ VARIANTS: dict[str, list[str]] = {
     # Generator
     "identity_start_off": ["generator.identity_start=false"],
     "context_off": ["generator.context_size=0"],
+    "noise_off": ["generator.noise_channels=0"],
 }
 #: Other methods, benchmarks/baselines: same crops, same generator, same number of steps.
 BASELINES = ("cyclegan", "cut")

@@ -168,11 +168,12 @@ PRESETS: dict[str, Config] = {
     "article": Config(content=_PLAIN, style=_PLAIN, discriminator=DiscriminatorConfig(head="plain")),
     # The best recipe found so far; docs/experiments.md has the trials behind each number.
     "default": Config(
-        content=DomainConfig(side="long", side_px=2304, scale_min=0.75, scale_max=4.0),
-        style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2),
-        generator=GeneratorConfig(context_size=32),
+        content=DomainConfig(side="long", side_px=2304, scale_min=0.75, scale_max=4.0, flat_share=0.35),
+        style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2, flat_share=0.35),
+        generator=GeneratorConfig(context_size=32, noise_channels=4),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4, tones_weight=2.0),
+        train=TrainConfig(beta_2=0.99, lr_constant_steps=6000, lr_half_life_steps=1000),
     ),
     # Calmer than the default, at the scales of the sample set: the gated head broke down on it.
     "demo": Config(
