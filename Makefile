@@ -46,7 +46,7 @@ check: setup
 bench: setup
 	$(BIN)/python benchmarks/roofline.py --rounds=3 --matmuls=2048 --convolutions=16x32x32x128,4x64x64x256
 	$(BIN)/python benchmarks/bench_train_step.py --rounds=3 --steps=3
-	$(BIN)/python benchmarks/bench_pipeline.py --pictures=4 --rounds=2 --batches=20
+	$(BIN)/python benchmarks/bench_pipeline.py --size_mp=3 --rounds=2 --batches=20
 	$(BIN)/python benchmarks/bench_peer.py --torch_python=$(TORCH_PYTHON) --batches=1 --windows_px=512 --rounds=1
 ifeq ($(MODEL),)
 	@echo "bench_translate.py is left out: name a run folder or SavedModel with make bench MODEL=..."

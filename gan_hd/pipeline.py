@@ -48,7 +48,7 @@ class Decoded:
     """The pictures decoded last, at most `most`; each is decoded once even if several threads ask for it."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._lock = threading.Lock()
         self._pictures: OrderedDict[int, Future[np.ndarray]] = OrderedDict()
 
@@ -59,7 +59,7 @@ class Decoded:
             mine = future is None
             if future is None:
                 future = self._pictures[number] = Future()
-                while len(self._pictures) > self._most:
+                while len(self._pictures) > self.most:
                     self._pictures.popitem(last=False)
             self._pictures.move_to_end(number)
         if mine:

@@ -246,11 +246,13 @@ def test_train_step_times_the_step_and_its_parts():
 
 def test_pipeline_times_memory_files_and_both():
     table, result = _result(
-        _bench_of("pipeline", "--preset=smoke", "--size_mp=0.03", "--pictures=2", "--rounds=1", "--batches=2")
+        _bench_of(
+            "pipeline", "--preset=smoke", "--size_mp=0.03", "--pictures=50", "--rounds=1", "--batches=2"
+        )
     )
     assert len(table) == 4
-    # Two pictures in either domain.
-    assert [(row["in_memory"], row["streamed"]) for row in result["rows"]] == [(4, 0), (2, 2), (0, 4)]
+    # Fifty pictures in either domain.
+    assert [(row["in_memory"], row["streamed"]) for row in result["rows"]] == [(100, 0), (50, 50), (0, 100)]
     assert all(row["crops_per_sec"] > 0 for row in result["rows"])
 
 
