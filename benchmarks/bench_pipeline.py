@@ -5,9 +5,9 @@ r"""Random crops per second of the input pipeline: from memory, from files, from
 Draws JPEGs of that size, and times gan_hd.pipeline.training_batches on them in turns:
 
     source               crops/s  x memory
-    memory                  5210         1
-    half in memory           171     0.033
-    JPEG files                88     0.017
+    memory                  1326         1
+    half in memory           676     0.572
+    JPEG files               473     0.409
     {"benchmark": "pipeline", "size_mp": 12.0, ...
 
 crops/s    crops of both domains, for nothing but the pipeline: the machine has no training to do meanwhile
