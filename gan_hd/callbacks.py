@@ -158,7 +158,7 @@ class HealthAlarms:
 
     def fatal(self, step: int, values: dict[str, float]) -> str | None:
         """Why it is no use to go on after these interval means, if so."""
-        if not all(math.isfinite(value) for value in values.values()):
+        if not _finite(values):
             return "a loss was not finite"
         return "D fell silent" if self._silent(step, values) else None
 
@@ -172,7 +172,7 @@ class HealthAlarms:
         silent = self._silent(step, values)
         signs = {
             "nan": (
-                not all(math.isfinite(value) for value in values.values()),
+                not _finite(values),
                 "a loss is NaN or infinite. The last checkpoint is still good; lower the learning rates "
                 "(--set=train.generator_lr=...) or use --precision=float32, in a new --run_dir.",
             ),
@@ -201,6 +201,10 @@ class HealthAlarms:
         new = [text for name, (sick, text) in signs.items() if sick and name not in self._ringing]
         self._ringing = {name for name, (sick, _) in signs.items() if sick}
         return new
+
+
+def _finite(values: dict[str, float]) -> bool:
+    return all(math.isfinite(value) for value in values.values())
 
 
 class SampleGrid(Interval):

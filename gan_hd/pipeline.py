@@ -299,9 +299,8 @@ def training_batches(
     ]
 
     def samples(indices: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        parts = tf.numpy_function(
-            draw, [indices], [tf.uint8] * 4
-        )  # one call per batch: a call costs more than a crop
+        # A call into Python costs more than a crop: one for the whole batch.
+        parts = tf.numpy_function(draw, [indices], [tf.uint8] * 4)
         a, thumbnails_a, b, thumbnails_b = (
             pixels.tensor_to_float(tf.ensure_shape(part, [indices.shape[0], *shape]))
             for part, shape in zip(parts, shapes, strict=True)
