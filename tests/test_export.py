@@ -319,3 +319,8 @@ def test_bad_command_lines(run, folder, tmp_path):
         error = _export(*arguments, check=2)
         assert message in error and error.count("\n") == 1
     assert os.listdir(tmp_path) == ["letters"]
+
+
+def test_no_gradients_are_saved(folder):
+    """They would double the graph, and what every translation waits for while it is loaded."""
+    assert b"internal_grad_fn" not in (folder / "saved_model.pb").read_bytes()
