@@ -121,7 +121,7 @@ def main(argv: list[str]) -> int:
         return entry.fail(error)
     entry.import_tensorflow()  # slow; a bad command line does without
     from gan_hd import runtime
-    from gan_hd.jobs import Settings, context_of_file
+    from gan_hd.jobs import Settings, contexts_of_file
     from gan_hd.translator import Translator
 
     try:
@@ -141,7 +141,7 @@ def main(argv: list[str]) -> int:
         # A tile that does not suit the mode, or a budget too small for any, is a bad command line, not a bad picture.
         model.plan(1, 1, mode=settings.mode, tile_px=_TILE.value)
         if settings.context is not None:
-            context_of_file(model, settings.context)
+            contexts_of_file(model, settings.context)
         if _TILE.value is None:
             model.choose_tile_px(1, 1, memory_gib=settings.memory_gib)
     except (ValueError, OSError) as error:

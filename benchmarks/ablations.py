@@ -62,7 +62,8 @@ VARIANTS: dict[str, list[str]] = {
     "paintings_1024px": ["style.side_px=1024"],
     # Generator
     "identity_start_off": ["generator.identity_start=false"],
-    "context_off": ["generator.context_size=0"],
+    "context_off": ["generator.context_size=0", "generator.scale_range_px=[]"],
+    "scale_untold": ["generator.scale_range_px=[]"],
     "noise_off": ["generator.noise_channels=0"],
 }
 #: Other methods, benchmarks/baselines: same crops, same generator, same number of steps.

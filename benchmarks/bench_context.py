@@ -77,14 +77,14 @@ def main(argv: list[str]) -> int:
 
 def _measure(translator, photos: list[np.ndarray]) -> dict[str, dict[str, float]]:
     """Figures by kind of context, means over the photographs."""
-    own = [translator.context_of(ArrayRows(p), height=p.shape[0], width=p.shape[1]) for p in photos]
+    own = [translator.contexts_of(ArrayRows(p), height=p.shape[0], width=p.shape[1]) for p in photos]
     found: dict[str, list[list[float]]] = {}
     for index, photo in enumerate(photos):
-        contexts = [("own", own[index])]
+        contexts = [("own", None)]
         if translator.takes_context:
             contexts.append(("none", np.array(translator.metadata["null_context"], np.float32)))
             others = [(index + step) % len(photos) for step in range(1, _OTHERS + 1)]
-            contexts += [("others", own[other]) for other in others if other != index]
+            contexts += [("others", own[other][0]) for other in others if other != index]
         first = None
         for kind, context in contexts:
             painted = translator.translate(photo, context=context)

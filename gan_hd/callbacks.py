@@ -25,6 +25,7 @@ from gan_hd import pixels
 from gan_hd.checkpoints import Checkpoints
 from gan_hd.files import whole_file
 from gan_hd.gan import SiameseGAN
+from gan_hd.thumbnail import Whole
 
 
 class Interval(keras.callbacks.Callback):
@@ -215,7 +216,7 @@ class SampleGrid(Interval):
         folder: where the PNGs go.
         writer: TensorBoard.
         content, style: [n, h, w, 3] float32 in [-1, 1], h and w multiples of the tile.
-        thumbnails: [n, T, T, 3] float32 in [-1, 1], of the pictures that `content` is from.
+        wholes: of the pictures that `content` is from.
     """
 
     def __init__(
@@ -225,34 +226,35 @@ class SampleGrid(Interval):
         folder: Path,
         writer: tf.summary.SummaryWriter,
         content: np.ndarray,
-        thumbnails: np.ndarray,
+        wholes: Whole,
         style: np.ndarray,
     ) -> None:
         super().__init__(every)
         self.folder = folder
         self.writer = writer
         self.content = content
-        self.thumbnails = thumbnails
+        self.wholes = wholes
         self.style = style
 
     def act(self) -> None:
         gan: SiameseGAN = self.model
         tile = gan.config.combo.tile_px
         n, h, w, _ = self.content.shape
-        joined, whole = [], []
-        for content, thumbnail in zip(self.content, self.thumbnails, strict=True):
+        joined, in_one_piece = [], []
+        for index, content in enumerate(self.content):
+            whole = Whole(*(x[index : index + 1] for x in self.wholes))
             # The same cut as Combo's, over more tiles.
             tiles = (
                 content.reshape(h // tile, tile, w // tile, tile, 3)
                 .transpose(0, 2, 1, 3, 4)
                 .reshape(-1, tile, tile, 3)
             )
-            painted = gan(tiles, thumbnails=np.repeat(thumbnail[None], len(tiles), axis=0)).numpy()
+            painted = gan(tiles, whole=Whole(*(np.repeat(x, len(tiles), axis=0) for x in whole))).numpy()
             painted = painted.reshape(h // tile, w // tile, tile, tile, 3).transpose(0, 2, 1, 3, 4)
             joined.append(painted.reshape(h, w, 3))
-            whole.append(gan(content[None], thumbnails=thumbnail[None]).numpy()[0])
+            in_one_piece.append(gan(content[None], whole=whole).numpy()[0])
         columns = np.concatenate(
-            [self.content, np.stack(joined), np.stack(whole), self.style], axis=2
+            [self.content, np.stack(joined), np.stack(in_one_piece), self.style], axis=2
         )  # [n, h, 4w, 3]
         if not np.isfinite(columns).all():
             return  # the NaN alarm speaks; a grid would show nothing

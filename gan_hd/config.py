@@ -56,6 +56,9 @@ class GeneratorConfig:
     context_size: int = 0
     #: Side of the thumbnail of the whole picture that the context is computed from, px; a multiple of 16.
     thumbnail_px: int = 64
+    #: G is told with the context how large the picture is that it works on: the long sides, px, that are -1 and +1,
+    #: logarithmic in between, no farther beyond; [] = it is not told.
+    scale_range_px: tuple[int, ...] = ()
     #: Channels of noise for the blocks at the lowest resolution, a function of the pixels (layers.CellNoise); 0 = none.
     noise_channels: int = 0
     #: Start as the identity and learn what to change; off: start from noise, nothing of the input added to the output.
@@ -110,6 +113,10 @@ class LossConfig:
     identity_weight: float = 0.0
     #: Tones: 1 - correlation of the low-passed A and AB, for G: dark stays dark and blue stays blue.
     tones_weight: float = 0.0
+    #: Side of the cells they are averaged over, px: what is smaller, such as a stroke, is free. 1..2S.
+    tones_cell_px: int = 8
+    #: Seams: mean |AB of bare tiles - AB in one piece|, for G, of the crops that are cut into tiles.
+    seam_weight: float = 0.0
     #: R1: gradient penalty of ||D(B)||² at real crops, for D.
     r1_weight: float = 0.0
     #: LeCam: pulls D's realism scores towards their running means, for D.
@@ -170,7 +177,7 @@ PRESETS: dict[str, Config] = {
     "default": Config(
         content=DomainConfig(side="long", side_px=2304, scale_min=0.75, scale_max=4.0, flat_share=0.35),
         style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2, flat_share=0.35),
-        generator=GeneratorConfig(context_size=32, noise_channels=4),
+        generator=GeneratorConfig(context_size=32, scale_range_px=(576, 3072), noise_channels=4),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4, tones_weight=2.0),
         train=TrainConfig(beta_2=0.99, lr_constant_steps=6000, lr_half_life_steps=1000),
@@ -189,7 +196,13 @@ PRESETS: dict[str, Config] = {
         content=DomainConfig(side_px=96, candidates=2),
         style=DomainConfig(side_px=96, candidates=2),
         generator=GeneratorConfig(
-            widths=(8, 8), blocks=1, head_width=4, context_size=4, thumbnail_px=16, noise_channels=2
+            widths=(8, 8),
+            blocks=1,
+            head_width=4,
+            context_size=4,
+            thumbnail_px=16,
+            scale_range_px=(32, 96),
+            noise_channels=2,
         ),
         discriminator=DiscriminatorConfig(widths=(8, 8), latent_size=8),
         combo=ComboConfig(tile_px=16, whole_share=0.5, random_phase=True),
@@ -286,6 +299,13 @@ def validate(config: Config) -> Config:
         config.generator.thumbnail_px,
         "a positive multiple of 16",
     )
+    sides = config.generator.scale_range_px
+    _require(
+        not sides or (len(sides) == 2 and 1 <= sides[0] < sides[1] and config.generator.context_size > 0),
+        "generator.scale_range_px",
+        list(sides),
+        "[] or two rising sides in px, and then generator.context_size at least 1",
+    )
     _require(
         config.generator.noise_channels >= 0,
         "generator.noise_channels",
@@ -337,10 +357,23 @@ def validate(config: Config) -> Config:
         "collapse_margin",
         "identity_weight",
         "tones_weight",
+        "seam_weight",
         "r1_weight",
         "lecam_weight",
     ):
         _require(getattr(losses, name) >= 0, f"losses.{name}", getattr(losses, name), ">= 0")
+    _require(
+        1 <= losses.tones_cell_px <= min(config.crop_px),
+        "losses.tones_cell_px",
+        losses.tones_cell_px,
+        f"1..{min(config.crop_px)}, the crop's side",
+    )
+    _require(
+        not losses.seam_weight or round(combo.whole_share * train.batch_size) < train.batch_size,
+        "losses.seam_weight",
+        losses.seam_weight,
+        f"0 where combo.whole_share={combo.whole_share} leaves no crop of the batch to be cut",
+    )
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
     for name in ("lr_constant_steps", "lr_half_life_steps"):

@@ -1,8 +1,9 @@
 """EMA generator -> files of other runtimes: ONNX and LiteRT (TensorFlow Lite).
 
 Both hold what the SavedModel's signatures `context` and `tile` compute together: ``pixels`` float32 [n, h, w, 3] in
-[-1, 1], h and w multiples of the stride, and ``thumbnail`` [1, T, T, 3] of the whole picture they are from ->
-``translated``, of the pixels' shape, in float32. A generator without context takes no thumbnail. Tiling,
+[-1, 1], h and w multiples of the stride, ``thumbnail`` [1, T, T, 3] of the whole picture they are from and ``side_px``
+[1], its long side -> ``translated``, of the pixels' shape, in float32. A generator without context takes no thumbnail,
+one that is not told the scale no side. Tiling,
 decoding and encoding are the caller's; the metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and
 within ONNX files too.
 """
@@ -20,6 +21,7 @@ import tensorflow as tf
 
 from gan_hd.files import whole_file
 from gan_hd.models.generator import Generator
+from gan_hd.thumbnail import Whole
 
 #: ONNX operator set: old enough for runtimes of 2023.
 ONNX_OPSET = 18
@@ -80,11 +82,10 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
 
 
 def _specs(generator: Generator, *, count: int | None) -> list[tf.TensorSpec]:
-    """The inputs: pixels and, where the generator takes a context, the thumbnail."""
+    """The inputs: pixels and, where the generator takes a context, what it is told of the whole picture."""
     specs = [tf.TensorSpec([count, None, None, 3], tf.float32, name="pixels")]
     if generator.encoder is not None:
-        side = generator.config.thumbnail_px
-        specs.append(tf.TensorSpec([1, side, side, 3], tf.float32, name="thumbnail"))
+        specs += generator.whole_specs(count=1)
     return specs
 
 
@@ -92,16 +93,16 @@ def _frozen(
     generator: Generator,
     predict: Callable[..., tf.Tensor],
     pixels: tf.Tensor,
-    thumbnail: tf.Tensor | None = None,
+    *whole: tf.Tensor,
 ) -> tf.Tensor:
     """predict(pixels, context) with the weights as constants of the graph it is traced in: converters look there."""
     with tf.init_scope():  # out of the graph, where variables have values
         values = generator.get_weights()
     weights = [(v, tf.constant(value)) for v, value in zip(generator.variables, values, strict=True)]
     with keras.StatelessScope(state_mapping=weights):
-        if thumbnail is None:
+        if not whole:
             return predict(pixels)
-        return predict(pixels, generator.encode(thumbnail))
+        return predict(pixels, generator.encode(Whole(*whole)))
 
 
 def _write(output: Path, data: bytes, metadata: dict[str, Any]) -> Path:

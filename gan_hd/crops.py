@@ -8,6 +8,8 @@ In: a picture uint8 [h, w, 3], numbers in [0, 1). Out: a crop uint8 [crop_h, cro
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import PIL.Image
 
@@ -17,6 +19,14 @@ from gan_hd.config import DomainConfig
 _ROWS = 64
 
 
+class Crop(NamedTuple):
+    """A crop, uint8 [crop_h, crop_w, 3], whether it was mirrored, and px of the picture per px of it."""
+
+    pixels: np.ndarray
+    mirrored: bool
+    scale: float
+
+
 def draws_needed(config: DomainConfig) -> int:
     """How many random numbers a crop takes: scale, flat or not, mirrored, and a position per candidate."""
     return 3 + 2 * config.candidates
@@ -24,8 +34,8 @@ def draws_needed(config: DomainConfig) -> int:
 
 def random_crop(
     picture: np.ndarray, draws: np.ndarray, config: DomainConfig, *, crop_px: tuple[int, int]
-) -> tuple[np.ndarray, bool]:
-    """A crop, and whether it was mirrored.
+) -> Crop:
+    """A crop.
 
     Args:
         picture: uint8 [h, w, 3], at training resolution.
@@ -51,7 +61,7 @@ def random_crop(
         small = image.resize(crop_px[::-1], PIL.Image.Resampling.LANCZOS, reducing_gap=2.0)
         window = np.asarray(small)
     mirrored = bool(config.flip and draws[2] < 0.5)
-    return (window[:, ::-1] if mirrored else window), mirrored
+    return Crop(window[:, ::-1] if mirrored else window, mirrored, height / crop_px[0])
 
 
 def window_size(

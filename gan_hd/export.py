@@ -2,7 +2,8 @@
 
 Signatures (docs/serving.md):
 
-    context                   thumbnail float32 [n, T, T, 3] in [-1, 1] of a whole picture -> context float32 [n, k]
+    context                   thumbnail float32 [n, T, T, 3] in [-1, 1] of whole pictures and, where the generator is
+                              told the scale, side_px float32 [n], their long sides -> context float32 [n, k]
     tile                      pixels float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride, and context
                               [n or 1, k] -> pixels, the same shape
     tile_mixed_bfloat16       the same, computed in bfloat16
@@ -35,6 +36,7 @@ from gan_hd import config as config_lib
 from gan_hd import graph, thumbnail, tiling
 from gan_hd.config import PRESETS, Config
 from gan_hd.models.generator import Generator
+from gan_hd.thumbnail import Whole
 
 #: Name of the signature for tiles by precision.
 SIGNATURES = {
@@ -120,13 +122,15 @@ def describe(
     changes = {name: config_lib.differences(preset, config) for name, preset in PRESETS.items()}
     nearest = min(changes, key=lambda name: len(changes[name]))
     return {
-        "format": 3,
+        "format": 4,
         "tile_px": config.combo.tile_px,
         "stride_px": generator.stride_px,
         "radius_px": generator.radius_px,
         "halo_px": _halo_px(generator),
         "thumbnail_px": generator.config.thumbnail_px,
-        "context_size": generator.config.context_size,
+        "context_size": generator.context_size,
+        # Where it has two sides, the signature `context` takes side_px.
+        "scale_range_px": list(generator.config.scale_range_px),
         # Stands in where the whole picture is not known.
         "null_context": [] if generator.encoder is None else generator.null_context.numpy().tolist(),
         "step": step,
@@ -222,12 +226,10 @@ def _trace(generator: Generator, weights_dtype: str, tile_px: int) -> tuple[tf.M
     pixels = tf.TensorSpec([None, None, None, 3], tf.float32, name="pixels")
     specs = [pixels]
     if config.context_size:
-        specs.append(tf.TensorSpec([None, config.context_size], tf.float32, name="context"))
-        small = tf.TensorSpec(
-            [None, config.thumbnail_px, config.thumbnail_px, 3], tf.float32, name="thumbnail"
-        )
+        specs.append(tf.TensorSpec([None, generator.context_size], tf.float32, name="context"))
         signatures["context"] = _concrete(
-            lambda thumbnail: {"context": with_weights(twin.encode, thumbnail)}, small
+            lambda *inputs: {"context": with_weights(lambda *x: twin.encode(Whole(*x)), *inputs)},
+            *generator.whole_specs(count=None),
         )
     for precision, name in SIGNATURES.items():
         _set_precision(twin.network, precision)
@@ -272,8 +274,10 @@ def _paint(generator: Generator, pixels: tf.Tensor, tile: Any, encode: Any | Non
         pixels = tf.identity(pixels)
     context = {}
     if encode is not None:
-        small = thumbnail.of_tensor(pixels, generator.config.thumbnail_px)
-        context = {"context": encode(thumbnail=small[None])["context"]}
+        told = {"thumbnail": thumbnail.of_tensor(pixels, generator.config.thumbnail_px)[None]}
+        if generator.config.scale_range_px:
+            told["side_px"] = tf.cast(tf.reduce_max(tf.shape(pixels)), tf.float32)[None]
+        context = {"context": encode(**told)["context"]}
     return graph.paint(
         pixels,
         lambda windows: tile(pixels=windows, **context)["pixels"],

@@ -22,6 +22,7 @@ import tensorflow as tf
 from gan_hd.files import whole_file
 from gan_hd.gan import Batch, SiameseGAN
 from gan_hd.optimizer import Halving, adam
+from gan_hd.thumbnail import Whole
 
 #: By name, see :func:`initial_state`.
 State = dict[str, list[tf.Tensor]]
@@ -163,7 +164,7 @@ def _compiled(gan: SiameseGAN) -> Any:
 
 def _empty_batch(gan: SiameseGAN) -> Batch:
     n, side = gan.config.train.batch_size, gan.config.generator.thumbnail_px
-    domain = tf.zeros([n, *gan.config.crop_px, 3]), tf.zeros([n, side, side, 3])
+    domain = tf.zeros([n, *gan.config.crop_px, 3]), Whole(tf.zeros([n, side, side, 3]), tf.zeros([n]))
     return domain, domain
 
 

@@ -1,7 +1,7 @@
 """SiameseGAN: the whole algorithm in one ``train_step``.
 
-In: batches of content A and style B, each a pair of crops [n, rows·S, cols·S, 3] and thumbnails [n, T, T, 3] of the
-pictures they are from, float32 in [-1, 1]. Out: named loss terms.
+In: batches of content A and style B, each a pair of crops [n, rows·S, cols·S, 3] float32 in [-1, 1] and the Whole of
+the pictures they are from (thumbnail.py). Out: named loss terms.
 
 Both updates come from one forward pass: G translates A to AB once, D maps A, B and AB to latent vectors once, and
 each network's gradient is taken of its own loss at the same weights (simultaneous updates). D's loss does
@@ -23,6 +23,7 @@ from gan_hd.models.combo import Combo
 from gan_hd.models.discriminator import Discriminator
 from gan_hd.models.generator import Generator
 from gan_hd.optimizer import Adam, Halving
+from gan_hd.thumbnail import Whole
 
 #: Every value that train_step reports, in the order of the logs.
 METRICS = (
@@ -37,6 +38,7 @@ METRICS = (
     "anti_collapse",
     "identity",
     "tones",
+    "seam",
     "r1",
     "lecam",
     "norm_b",
@@ -46,8 +48,8 @@ METRICS = (
 )
 
 
-#: (crops A, thumbnails A), (crops B, thumbnails B)
-Batch = tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+#: (crops A, of which pictures), (crops B, of which pictures)
+Batch = tuple[tuple[tf.Tensor, Whole], tuple[tf.Tensor, Whole]]
 
 
 class Gradients(NamedTuple):
@@ -119,14 +121,12 @@ class SiameseGAN(keras.Model):
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Nothing is left to build. Keras would reduce a batch over workers here, which fails."""
 
-    def call(
-        self, content: tf.Tensor, thumbnails: tf.Tensor | None = None, training: bool = False
-    ) -> tf.Tensor:
+    def call(self, content: tf.Tensor, whole: Whole | None = None, training: bool = False) -> tf.Tensor:
         """Translates pictures, or crops of them, with the averaged generator: [n, h, w, 3] -> the same.
 
-        `thumbnails` [n, T, T, 3] of the whole pictures give the context; without them the null context stands in.
+        `whole` gives the context of the pictures they are from; without it the null context stands in.
         """
-        context = None if thumbnails is None else self.ema_generator.encode(thumbnails)
+        context = None if whole is None else self.ema_generator.encode(whole)
         return self.ema_generator(content, context=context, training=training)
 
     # === The algorithm ===
@@ -146,7 +146,7 @@ class SiameseGAN(keras.Model):
 
     def gradients(self, data: Batch) -> Gradients:
         """What both networks are to change, and all that is reported; changes no weight but spectral norms' vectors."""
-        (a, thumbnails_a), (b, thumbnails_b) = data
+        (a, whole_a), (b, whole_b) = data
         # Their values, for in a keras.StatelessScope they are tensors, which a tape does not watch by itself.
         d_weights, g_weights = (
             [variable.value for variable in network.trainable_variables]
@@ -154,7 +154,8 @@ class SiameseGAN(keras.Model):
         )
         with tf.GradientTape(persistent=True) as tape:
             tape.watch([d_weights, g_weights])
-            ab = self.translate_crops(a, self.contexts(thumbnails_a))  # [n, 2S, 2S, 3]
+            context = self.contexts(whole_a)
+            ab = self.translate_crops(a, context)  # [n, 2S, 2S, 3]
             seen_a, seen_b, seen_ab = self._augment(a, b, ab)
             # A and B go through D together; AB apart, so that G's gradient runs through AB's rows only.
             z_a, z_b = tf.split(self.discriminator(tf.concat([seen_a, seen_b], 0), training=True), 2)
@@ -163,11 +164,17 @@ class SiameseGAN(keras.Model):
             weights = self.config.losses
             if weights.identity_weight:
                 count = max(1, b.shape[0] // 4)
-                context_b = self.generator.encode(thumbnails_b[:count])
+                context_b = self.generator.encode(Whole(*(x[:count] for x in whole_b)))
                 same = self.generator(b[:count], context=context_b, training=True)
                 terms["identity"] = losses.identity(b[:count], same)
             if weights.tones_weight:
-                terms["tones"] = losses.tones(a, ab)
+                terms["tones"] = losses.tones(a, ab, cell_px=weights.tones_cell_px)
+            if weights.seam_weight:
+                cut = slice(self._whole_count(a), None)
+                with tape.stop_recording():  # tiles are to follow the picture, not the picture its tiles
+                    told = None if context is None else context[cut]
+                    in_one_piece = self.generator(a[cut], context=told, training=True)
+                terms["seam"] = losses.seam(ab[cut], in_one_piece)
             if weights.r1_weight:
                 terms["r1"] = self._r1(b)
             d_loss, g_loss = self.total_losses(terms)
@@ -188,21 +195,21 @@ class SiameseGAN(keras.Model):
         }
         return Gradients(d_gradients, g_gradients, terms, z_b, z_ab)
 
-    def contexts(self, thumbnails: tf.Tensor) -> tf.Tensor | None:
+    def contexts(self, whole: Whole) -> tf.Tensor | None:
         """The context of each crop, [n, k]; some rows are the null context, so that G learns to do without.
 
         None where G takes no context.
         """
-        context = self.generator.encode(thumbnails)
+        context = self.generator.encode(whole)
         if context is None:
             return None
-        dropped = self._uniform([thumbnails.shape[0], 1], stream=2) < self.config.train.context_dropout
+        dropped = self._uniform([context.shape[0], 1], stream=2) < self.config.train.context_dropout
         return tf.where(dropped, self.generator.null_context.value[None], context)
 
     def translate_crops(self, a: tf.Tensor, context: tf.Tensor | None) -> tf.Tensor:
         """AB: the first `whole_share` of the batch in one piece, the rest as a Combo of tiles."""
         combo = self.config.combo
-        whole = round(combo.whole_share * a.shape[0])
+        whole = self._whole_count(a)
         contexts = [None, None] if context is None else [context[:whole], context[whole:]]
         parts = []
         if whole:
@@ -211,6 +218,9 @@ class SiameseGAN(keras.Model):
             phase = self._random_phase() if combo.random_phase else None
             parts.append(self.combo(a[whole:], context=contexts[1], phase=phase, training=True))
         return tf.concat(parts, axis=0)
+
+    def _whole_count(self, a: tf.Tensor) -> int:
+        return round(self.config.combo.whole_share * a.shape[0])
 
     def loss_terms(self, z_a: tf.Tensor, z_b: tf.Tensor, z_ab: tf.Tensor) -> dict[str, tf.Tensor]:
         """Every term that comes from latent vectors, by name, unweighted."""
@@ -231,6 +241,7 @@ class SiameseGAN(keras.Model):
             else zero,
             "identity": zero,
             "tones": zero,
+            "seam": zero,
             "r1": zero,
             "lecam": losses.lecam(z_b, z_ab, mean_b=self.norm_means[0], mean_ab=self.norm_means[1])
             if c.lecam_weight
@@ -256,6 +267,7 @@ class SiameseGAN(keras.Model):
             + shared
             + c.identity_weight * terms["identity"]
             + c.tones_weight * terms["tones"]
+            + c.seam_weight * terms["seam"]
         )
         return d_loss, g_loss
 

@@ -2,7 +2,7 @@
 
 While a picture is worked on there is a hidden folder `.NAME.partial` beside the output:
 
-    manifest.json    what the painting depends on (hashes of input and model, settings), its context, the rows done
+    manifest.json    what the painting depends on (hashes of input and model, settings), its contexts, the rows done
     pass_0.tif       the painting, one file for each pass
     content.tif      what is being painted, as it comes from the photo
     decoded.tif      the stored photo, where it has to be turned or scaled
@@ -18,7 +18,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -147,7 +147,10 @@ class _Job:
         self.dtype = np.dtype(np.uint8 if plain and photo.srgb_depth == 8 else np.uint16)
         sizes = [[max(1, round(side * s)) for side in (photo.height, photo.width)] for s in settings.scales]
         self.passes = [self._pass(f"pass_{k}", *size) for k, size in enumerate(sizes)]
-        self.context = None if settings.context is None else context_of_file(translator, settings.context)
+        self.sides_px = [max(p.height, p.width) for p in self.passes]
+        self.contexts = None
+        if settings.context is not None:
+            self.contexts = contexts_of_file(translator, settings.context, sides_px=self.sides_px)
         self.manifest = _Manifest(folder, photo.path, self._key())
 
     def paint(self) -> None:
@@ -233,7 +236,7 @@ class _Job:
                 "batch": self.settings.batch,
                 "dtype": self.dtype.name,
                 "passes": [asdict(p) for p in self.passes],
-                "context": None if self.context is None else self.context.tolist(),
+                "contexts": None if self.contexts is None else self.contexts.tolist(),
             },
             "program": gan_hd.__version__,
         }
@@ -285,25 +288,34 @@ class _Job:
                 tile_px=p.tile_px,
                 batch=self.settings.batch,
                 origin=p.origin,
-                context=self._context(content),
+                context=self._context(content, index),
                 first_row=self.manifest.rows(p.name),
                 done=self.progress.add,
                 rows_done=rows_done,
             )
 
-    def _context(self, content: Spool) -> np.ndarray | None:
-        """One context for all passes: the one asked for, else the photo's, which the first pass paints."""
-        if self.context is None and self.translator.takes_context:
-            if self.manifest.context is None:
-                found = self.translator.context_of(content, height=content.height, width=content.width)
+    def _context(self, content: Spool, index: int) -> np.ndarray | None:
+        """Of pass `index`. All take one picture: the one asked for, else the photo, which the first pass paints."""
+        if not self.translator.takes_context:
+            return None
+        if self.contexts is None:
+            if self.manifest.contexts is None:
+                found = self.translator.contexts_of(
+                    content, height=content.height, width=content.width, sides_px=self.sides_px
+                )
                 assert found is not None
-                self.manifest.context = found.tolist()  # written with the first rows
-            self.context = np.array(self.manifest.context, np.float32)
-        return self.context
+                self.manifest.contexts = found.tolist()  # written with the first rows
+            self.contexts = np.array(self.manifest.contexts, np.float32)
+        return self.contexts[index]
 
 
-def context_of_file(translator: Translator, path: Path) -> np.ndarray:
-    """The context vector of a picture file, for Settings.context.
+def contexts_of_file(translator: Translator, path: Path, *, sides_px: Sequence[int] = ()) -> np.ndarray:
+    """The context vectors of a picture file, for Settings.context.
+
+    Args:
+        translator: whose.
+        path: of the picture.
+        sides_px: long sides of what is painted in them; see Translator.contexts_of.
 
     Raises:
         ValueError: the model takes no context.
@@ -312,13 +324,14 @@ def context_of_file(translator: Translator, path: Path) -> np.ndarray:
     if not translator.takes_context:
         raise ValueError(f"--context: the model was trained without context. Received: {path}")
     picture = pictures.read_rgb(path, side_px=_CONTEXT_PX)
-    context = translator.context_of(ArrayRows(picture), height=picture.shape[0], width=picture.shape[1])
-    assert context is not None
-    return context
+    height, width, _ = picture.shape
+    contexts = translator.contexts_of(ArrayRows(picture), height=height, width=width, sides_px=sides_px)
+    assert contexts is not None
+    return contexts
 
 
 class _Manifest:
-    """Which rows of which pass are done, of what, and in which context. Work of something else is thrown away.
+    """Which rows of which pass are done, of what, and in which contexts. Work of something else is thrown away.
 
     Args:
         folder: the work folder.
@@ -329,14 +342,14 @@ class _Manifest:
     def __init__(self, folder: Path, source: Path, key: dict[str, Any]) -> None:
         self._path, self._key = folder / "manifest.json", json.loads(json.dumps(key))  # as it will be read
         self._rows: dict[str, int] = {}
-        self.context: list[float] | None = None
+        self.contexts: list[list[float]] | None = None
         try:
             found = json.loads(self._path.read_text())
             if found["key"] == self._key:
                 self._rows = {
                     name: rows for name, rows in found["rows"].items() if (folder / f"{name}.tif").exists()
                 }
-                self.context = found["context"]
+                self.contexts = found["contexts"]
                 return
             changed = [name for name in key if found["key"].get(name) != self._key[name]]
             _LOG.warning("%s: starting over, another %s than before", source.name, " and ".join(changed))
@@ -353,7 +366,7 @@ class _Manifest:
 
     def note(self, name: str, rows: int) -> None:
         self._rows[name] = rows
-        content = {"key": self._key, "rows": self._rows, "context": self.context}
+        content = {"key": self._key, "rows": self._rows, "contexts": self.contexts}
         with whole_file(self._path) as part:
             part.write_text(json.dumps(content, indent=2) + "\n")
 

@@ -298,10 +298,12 @@ class IdentityStart(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("gan_hd")
 class Gate(keras.layers.Layer):
-    """A vector from a direction and a length: x/‖x‖ · ℓ(Σ scores), ℓ(s) = 1 + s for s ≥ 0 and 1/(1 − s) below.
+    """A vector from a direction and a length: x/‖x‖ · ℓ(s), s the sum of the scores.
 
-    ℓ is positive, smooth, and flattens so slowly that a D that has thrown everything to the origin still has a gradient
-    to leave it by; softplus, which falls exponentially, does not (docs/experiments.md).
+    ℓ(s) = 1/(1 − s) for s < 0, 1 + s up to s = 1 and 2 + ln s beyond. It is positive and smooth, and flattens so slowly
+    that a D that has thrown everything to the origin still has a gradient to leave it by; softplus, which falls
+    exponentially, does not. And one translation that D finds far too bad does not throw G out of the range of colours:
+    the gradient of ℓ² falls where that of (1 + s)² grows (docs/experiments.md).
 
     In: x [n, V] and any number of scores [n, 1]. Out: [n, V] float32 of Euclidean length ℓ.
     """
@@ -309,8 +311,12 @@ class Gate(keras.layers.Layer):
     def call(self, x: tf.Tensor, *scores: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)
         score = tf.add_n([tf.cast(score, tf.float32) for score in scores])
-        # One of the two terms is constant; 1 − s is at least 1 where it counts.
-        length = tf.maximum(score, 0.0) + 1.0 / (1.0 - tf.minimum(score, 0.0))
+        # Two of the three terms are constant, each where another counts.
+        length = (
+            1.0 / (1.0 - tf.minimum(score, 0.0))
+            + tf.clip_by_value(score, 0.0, 1.0)
+            + tf.math.log(tf.maximum(score, 1.0))
+        )
         # ε under the root: the zero vector stays zero, with a finite gradient.
         return x * tf.math.rsqrt(tf.reduce_sum(tf.square(x), axis=-1, keepdims=True) + 1e-8) * length
 

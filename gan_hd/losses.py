@@ -71,7 +71,7 @@ def identity(b: tf.Tensor, g_b: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.abs(tf.cast(g_b, tf.float32) - tf.cast(b, tf.float32)))
 
 
-def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int = 8) -> tf.Tensor:
+def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int) -> tf.Tensor:
     """1 − r, r the correlation of the low-passed A and AB, in [0, 2].
 
     Both are averaged over `cell_px`² cells; r is Pearson's correlation over all cells of the whole batch, of Y, B − Y
@@ -86,9 +86,17 @@ def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int = 8) -> tf.Tensor:
     pooled = [
         tf.nn.avg_pool2d(tf.cast(x, tf.float32), cell_px, cell_px, "VALID") @ to_opponent for x in (a, ab)
     ]
-    a, ab = (x - tf.reduce_mean(x, axis=[0, 1, 2]) for x in pooled)  # [n, h/8, w/8, 3]
+    a, ab = (x - tf.reduce_mean(x, axis=[0, 1, 2]) for x in pooled)  # [n, h/cell, w/cell, 3]
     covariance, square_a, square_ab = (tf.reduce_mean(x, axis=[0, 1, 2]) for x in (a * ab, a * a, ab * ab))
     return 1.0 - tf.reduce_mean(covariance * tf.math.rsqrt(square_a * square_ab + EPSILON))
+
+
+def seam(joined: tf.Tensor, in_one_piece: tf.Tensor) -> tf.Tensor:
+    """|AB of bare tiles − AB in one piece|, a mean over pixels and channels. Pictures in [-1, 1].
+
+    How much the surroundings that a bare tile lacks change it; gan_hd.metrics.seams measures it on whole pictures.
+    """
+    return tf.reduce_mean(tf.abs(tf.cast(joined, tf.float32) - tf.cast(in_one_piece, tf.float32)))
 
 
 def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:

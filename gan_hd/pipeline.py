@@ -5,8 +5,8 @@ now and then, and cropped several times each time) -> choose a picture -> random
 (crops.py) -> batch -> prefetch. Every random choice is a function of (seed, sample index), so a run that starts at
 sample n sees what an uninterrupted one would have seen: nothing needs to be saved to resume.
 
-In: paths. Out: (content, style), each a pair of crops [batch, crop_h, crop_w, 3] and thumbnails of the pictures they
-are from [batch, T, T, 3], float32 in [-1, 1].
+In: paths. Out: (content, style), each a pair of crops [batch, crop_h, crop_w, 3], float32 in [-1, 1], and the Whole
+(thumbnail.py) of the pictures they are from.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from gan_hd import crops, files, pictures, pixels, runtime
 from gan_hd.config import Config, DomainConfig
-from gan_hd.thumbnail import thumbnail
+from gan_hd.thumbnail import Whole, thumbnail
 
 T = TypeVar("T")
 
@@ -291,21 +291,32 @@ def training_batches(
         parts: list[np.ndarray] = []
         for domain, stream in ((content, 2 * seed), (style, 2 * seed + 1)):
             samples = [random_sample(domain, int(k), crop_px=crop_px, seed=stream) for k in indices]
-            parts += map(np.stack, zip(*samples, strict=True))
+            wholes = [whole for _, whole in samples]
+            parts += [
+                np.stack([crop for crop, _ in samples]),
+                np.stack([whole.thumbnails for whole in wholes]),
+            ]
+            parts.append(np.array([whole.sides_px for whole in wholes], np.float32))
         return parts
 
     shapes = [
-        shape for domain in (content, style) for shape in ([*crop_px, 3], list(domain.thumbnails.shape[1:]))
+        shape
+        for domain in (content, style)
+        for shape in ([*crop_px, 3], list(domain.thumbnails.shape[1:]), [])
     ]
 
-    def samples(indices: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    def samples(indices: tf.Tensor) -> tuple[tuple[tf.Tensor, Whole], tuple[tf.Tensor, Whole]]:
         # A call into Python costs more than a crop: one for the whole batch.
-        parts = tf.numpy_function(draw, [indices], [tf.uint8] * 4)
-        a, thumbnails_a, b, thumbnails_b = (
-            pixels.tensor_to_float(tf.ensure_shape(part, [indices.shape[0], *shape]))
+        parts = tf.numpy_function(draw, [indices], [tf.uint8, tf.uint8, tf.float32] * 2)
+        parts = [
+            tf.ensure_shape(part, [indices.shape[0], *shape])
             for part, shape in zip(parts, shapes, strict=True)
+        ]
+        a, b = (
+            (pixels.tensor_to_float(crops), Whole(pixels.tensor_to_float(thumbnails), sides_px))
+            for crops, thumbnails, sides_px in (parts[:3], parts[3:])
         )
-        return (a, thumbnails_a), (b, thumbnails_b)
+        return a, b
 
     options = tf.data.Options()
     # Files have nothing to do with the order of samples; workers take turns over the samples.
@@ -321,8 +332,8 @@ def training_batches(
 
 def random_sample(
     domain: Domain, index: int, *, crop_px: tuple[int, int], seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Crop number `index` of the stream `seed`, and the thumbnail of the picture it is from.
+) -> tuple[np.ndarray, Whole]:
+    """Crop number `index` of the stream `seed`, and what there is to tell of the picture it is from.
 
     Args:
         domain: where from.
@@ -331,23 +342,24 @@ def random_sample(
         seed: the stream; the same (seed, index) gives the same crop, always.
 
     Returns:
-        uint8 [crop_h, crop_w, 3] and [T, T, 3]; mirrored together.
+        uint8 [crop_h, crop_w, 3], and a Whole of one picture: uint8 [T, T, 3], mirrored together with the crop, and
+        the long side of the picture at the crop's scale, px.
     """
     number = domain.number(index, seed)
     random = np.random.Generator(np.random.Philox(key=[seed % 2**63, index]))
     draws = random.random(crops.draws_needed(domain.config))
-    crop, mirrored = crops.random_crop(domain.picture(number), draws, domain.config, crop_px=crop_px)
-    small = domain.thumbnails[number]
-    return crop, small[:, ::-1] if mirrored else small
+    picture, small = domain.picture(number), domain.thumbnails[number]
+    crop = crops.random_crop(picture, draws, domain.config, crop_px=crop_px)
+    whole = Whole(small[:, ::-1] if crop.mirrored else small, max(picture.shape[:2]) / crop.scale)
+    return crop.pixels, whole
 
 
 def fixed_samples(
     domain: Domain, *, crop_px: tuple[int, int], count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`count` samples that never change, for sample grids: crops [count, h, w, 3], thumbnails [count, T, T, 3].
-
-    float32 in [-1, 1].
-    """
+) -> tuple[np.ndarray, Whole]:
+    """`count` samples that never change, for grids: crops [count, h, w, 3] float32 in [-1, 1], and their Whole."""
     samples = [random_sample(domain, index, crop_px=crop_px, seed=seed) for index in range(count)]
-    found, thumbnails = (pixels.to_float(np.stack(part)) for part in zip(*samples, strict=True))
-    return found, thumbnails
+    found, wholes = zip(*samples, strict=True)
+    thumbnails = pixels.to_float(np.stack([whole.thumbnails for whole in wholes]))
+    sides_px = np.array([whole.sides_px for whole in wholes], np.float32)
+    return pixels.to_float(np.stack(found)), Whole(thumbnails, sides_px)

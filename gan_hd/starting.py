@@ -1,13 +1,14 @@
 """A new training that begins where another ended: `train.py --init_from`.
 
 Only weights are taken over. Optimisers, step count and run folder are new, so settings may differ; the shape of what is
-taken over may not, except that noise (generator.noise_channels) may be added.
+taken over may not, except that noise (generator.noise_channels) and the scale (generator.scale_range_px) may be added.
 
 In: a fresh SiameseGAN, a run folder or SavedModel. Out: the same GAN with its weights.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -39,15 +40,18 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
     """
     generator, config, step = export.load_generator(model)
     changed = _shape_differences(config, gan.config, "generator.")
-    if not config.generator.noise_channels:
-        changed.pop("generator.noise_channels", None)  # its kernels are zeros at first: nothing changes
+    for name in ("generator.noise_channels", "generator.scale_range_px"):
+        if name in changed and not changed[name][0]:
+            del changed[name]  # the kernels of what is added are zeros at first: nothing changes
     if changed:
-        flags = " ".join(f"--set={name}={old}" for name, (old, _) in changed.items())
-        raise ValueError(f"--init_from={model} has another generator: add {flags}".replace("'", ""))
+        flags = " ".join(f"--set={name}={json.dumps(old)}" for name, (old, _) in changed.items())
+        raise ValueError(f"--init_from={model} has another generator: add {flags}".replace(", ", ","))
     theirs = _by_path(generator)
     for ours in map(_by_path, (gan.generator, gan.ema_generator)):
         for path, variable in theirs.items():
-            ours[path].assign(variable.value)
+            more = ours[path].shape[0] - variable.shape[0]  # the scale comes last in the context
+            rows = [[0, more], *([[0, 0]] * (len(variable.shape) - 1))]
+            ours[path].assign(tf.pad(variable.value, rows))
     taken = f"generator of step {step}"
     state = tf.train.get_checkpoint_state(str(Path(model) / "ckpt"))
     if (

@@ -10,11 +10,25 @@ In: integer pixels [h, w, 3]. Out: float32 [T, T, 3] in [-1, 1].
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 _ROWS = 64  # read at once: a cell of a gigapixel has hundreds
+
+
+class Whole(NamedTuple):
+    """What G is told of whole pictures, beside the parts of them that it works on.
+
+    Attributes:
+        thumbnails: [n, T, T, 3] float32 in [-1, 1].
+        sides_px: [n] float32, the long sides of the pictures at the scale at which they are worked on; not needed by
+            a generator that is not told.
+    """
+
+    thumbnails: Any
+    sides_px: Any = None
 
 
 def thumbnail(picture: np.ndarray, side_px: int) -> np.ndarray:

@@ -193,7 +193,7 @@ def _fit_and_export(
         else:
             writer, log_file = tf.summary.create_file_writer(str(folder.logs_dir)), folder.log_file
         sample_px = (2 * config.crop_px[0], 2 * config.crop_px[1])
-        (content, thumbnails), (style, _) = (
+        (content, wholes), (style, _) = (
             pipeline.fixed_samples(domains[name], crop_px=sample_px, count=_GRID_ROWS, seed=seed)
             for name, seed in (("content", -1), ("style", -2))
         )
@@ -209,7 +209,7 @@ def _fit_and_export(
                 folder=folder.samples_dir,
                 writer=writer,
                 content=content,
-                thumbnails=thumbnails,
+                wholes=wholes,
                 style=style,
             ),
             saver,

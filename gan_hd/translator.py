@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,21 +101,28 @@ class Translator:
         self._signature = self._loaded.signatures[name]
         self.takes_context = "context" in self._loaded.signatures
 
-    def context_of(self, source: engine.Source, *, height: int, width: int) -> np.ndarray | None:
-        """The context vector of a picture, float32 [k], from a thumbnail of all its rows.
+    def contexts_of(
+        self, source: engine.Source, *, height: int, width: int, sides_px: Sequence[int] = ()
+    ) -> np.ndarray | None:
+        """The context vectors of a picture, float32 [p, k], from a thumbnail of all its rows.
 
         Args:
             source: the picture.
             height, width: of it, px.
+            sides_px: long sides at which it is painted, p of them; none: its own.
 
         Returns:
             None where the generator takes no context.
         """
         if not self.takes_context:
             return None
+        sides_px = list(sides_px) or [max(height, width)]
         side = self.metadata["thumbnail_px"]
         small = thumbnail.of_rows(source.rows, height=height, width=width, side_px=side)
-        return self._loaded.signatures["context"](thumbnail=tf.constant(small[None]))["context"].numpy()[0]
+        told = {"thumbnail": tf.repeat(small[None], len(sides_px), axis=0)}
+        if self.metadata.get("scale_range_px"):
+            told["side_px"] = tf.constant(sides_px, tf.float32)
+        return self._loaded.signatures["context"](**told)["context"].numpy()
 
     def predict(self, windows: np.ndarray, *, context: np.ndarray | None = None) -> np.ndarray:
         """float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same shape.
@@ -256,7 +263,8 @@ class Translator:
         """
         batch = batch or (_GRID_BATCH if mode == "grid" else 1)
         if context is None:
-            context = self.context_of(source, height=height, width=width)
+            found = self.contexts_of(source, height=height, width=width)
+            context = None if found is None else found[0]
 
         def note(row: int) -> None:
             nonlocal first_row

@@ -31,7 +31,7 @@ from gan_hd.evaluation import Evaluation, Report, Settings
 from gan_hd.gan import SiameseGAN
 from gan_hd.metrics.seams import json_safe
 from gan_hd.metrics.style import DISTANCES
-from gan_hd.thumbnail import thumbnail
+from gan_hd.thumbnail import Whole, thumbnail
 
 #: At most so many pictures are looked at; fewer paintings than the least cannot be split into two halves. With 16
 #: paintings it was chance which half was nearer to photographs.
@@ -47,14 +47,14 @@ class Watched:
 
     Attributes:
         regions: uint8 [h, w, 3], the middles of photographs, sides multiples of the generator's stride.
-        thumbnails: float32 [T, T, 3] in [-1, 1], of the whole photographs.
+        wholes: of the photographs, one each.
         paintings: uint8 [h, w, 3].
         settings: of the evaluations.
         fingerprint: changes with the pictures' names and the settings.
     """
 
     regions: list[np.ndarray]
-    thumbnails: list[np.ndarray]
+    wholes: list[Whole]
     paintings: list[np.ndarray]
     settings: Settings
     fingerprint: str
@@ -95,7 +95,7 @@ def choose(config: Config, *, content_dir: str, style_dir: str, stride_px: int) 
     told = [str(settings), str(REGION_PX), *(path.name for path in (*photos, *paintings))]
     return Watched(
         [_middle(photo, stride_px) for photo in photos.values()],
-        [thumbnail(photo, config.generator.thumbnail_px) for photo in photos.values()],
+        [_whole(photo, config.generator.thumbnail_px) for photo in photos.values()],
         list(paintings.values()),
         settings,
         hashlib.sha256("\n".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:16],
@@ -153,8 +153,8 @@ class Watcher(Interval):
         watched = self._watched
         if self._evaluation is None:
             self._evaluation = Evaluation(watched.regions, watched.paintings, settings=watched.settings)
-        thumbnails = iter(watched.thumbnails)  # the painter is asked in the photographs' order
-        return self._evaluation.report(lambda region: paint(self.model, region, next(thumbnails)))
+        wholes = iter(watched.wholes)  # the painter is asked in the photographs' order
+        return self._evaluation.report(lambda region: paint(self.model, region, next(wholes)))
 
     def _write(self, values: dict[str, Any]) -> None:
         with open(self._log_file, "a") as log:
@@ -165,13 +165,13 @@ class Watcher(Interval):
                     tf.summary.scalar(f"evaluation/{name}", float(value))
 
 
-def paint(gan: SiameseGAN, region: np.ndarray, small: np.ndarray) -> np.ndarray:
+def paint(gan: SiameseGAN, region: np.ndarray, whole: Whole) -> np.ndarray:
     """Translates a part of a photograph with the averaged generator, in one piece.
 
     Args:
         gan: the training's.
         region: uint8 [h, w, 3], sides multiples of the stride.
-        small: float32 [T, T, 3] in [-1, 1], the photograph's thumbnail.
+        whole: the photograph's.
 
     Returns:
         The shape and dtype of `region`.
@@ -179,7 +179,7 @@ def paint(gan: SiameseGAN, region: np.ndarray, small: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the generator gives values that are not finite.
     """
-    painted = gan(pixels.to_float(region)[None], thumbnails=small[None])
+    painted = gan(pixels.to_float(region)[None], whole=whole)
     return pixels.to_integer(painted.numpy()[0].astype(np.float32))
 
 
@@ -218,6 +218,11 @@ def _read(
             continue
         found[path] = pictures.enlarge_to_cover(picture, least_px)
     return found
+
+
+def _whole(photo: np.ndarray, thumbnail_px: int) -> Whole:
+    side_px = np.array([max(photo.shape[:2])], np.float32)
+    return Whole(thumbnail(photo, thumbnail_px)[None], side_px)
 
 
 def _middle(photo: np.ndarray, stride: int) -> np.ndarray:

@@ -92,7 +92,10 @@ def test_every_variant_is_a_valid_training_of_its_own():
     listed = _run("--list").stdout.splitlines()
     variants = {line.split()[0]: line.split()[1:] for line in listed}
     assert variants.pop("cyclegan") == ["--method=cyclegan"] and variants.pop("cut") == ["--method=cut"]
-    for preset, off_already in (("default", set()), ("demo", {"context_off", "noise_off", "tones_0"})):
+    for preset, off_already in (
+        ("default", set()),
+        ("demo", {"context_off", "noise_off", "scale_untold", "tones_0"}),
+    ):
         configs = {n: validate(apply_overrides(PRESETS[preset], text)) for n, text in variants.items()}
         same = [name for name, config in configs.items() if config == configs["default"]]
         head = PRESETS[preset].discriminator.head

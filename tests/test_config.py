@@ -58,6 +58,10 @@ def test_bad_overrides_are_named(override, named):
     ("override", "named"),
     [
         ("combo.tile_px=60", "tile_px"),
+        ("generator.scale_range_px=[600]", "generator.scale_range_px"),
+        ("generator.scale_range_px=[600, 300]", "generator.scale_range_px"),
+        ("generator.context_size=0", "generator.scale_range_px"),
+        ("losses.tones_cell_px=129", "losses.tones_cell_px"),
         ("train.batch_size=1", "batch_size"),
         ("losses.rotations=8", "rotations"),
         ("content.scale_min=5", "content.scale_min"),

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from gan_hd import convert, export
 from gan_hd.models.generator import Generator
+from gan_hd.thumbnail import Whole
 
 
 @pytest.fixture
@@ -21,6 +22,11 @@ def _tiles(*shape):
     return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
 
+def _told():
+    """Of the whole picture."""
+    return {"thumbnail": _tiles(1, 16, 16, 3), "side_px": np.array([64], np.float32)}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # tf2onnx uses what numpy and TensorFlow deprecate
 def test_onnx_computes_the_same_at_every_size(generator, smoke, tmp_path):
@@ -29,11 +35,11 @@ def test_onnx_computes_the_same_at_every_size(generator, smoke, tmp_path):
     metadata = export.describe(generator, config=smoke, step=3)
     path = convert.to_onnx(generator, tmp_path / "model.onnx", metadata=metadata)
     session = runtime.InferenceSession(path)
-    assert [tensor.name for tensor in session.get_inputs()] == ["pixels", "thumbnail"]
+    assert [tensor.name for tensor in session.get_inputs()] == ["pixels", "thumbnail", "side_px"]
     assert [tensor.name for tensor in session.get_outputs()] == ["translated"]
     for shape in ((1, 16, 24, 3), (3, 64, 8, 3)):
-        (out,) = session.run(None, {"pixels": _tiles(*shape), "thumbnail": _tiles(1, 16, 16, 3)})
-        context = tf.repeat(generator.encode(_tiles(1, 16, 16, 3)), shape[0], axis=0)
+        (out,) = session.run(None, {"pixels": _tiles(*shape), **_told()})
+        context = tf.repeat(generator.encode(Whole(*_told().values())), shape[0], axis=0)
         np.testing.assert_allclose(out, generator(_tiles(*shape), context=context), atol=1e-4)
         assert np.abs(out - _tiles(*shape)).max() > 0.1
     inside = json.loads(session.get_modelmeta().custom_metadata_map["metadata.json"])
@@ -53,14 +59,18 @@ def test_litert_computes_the_same_at_every_size(generator, smoke, tmp_path, iden
     path = convert.to_litert(generator, tmp_path / "model.tflite", metadata=metadata)
     interpreter = tf.lite.Interpreter(str(path))
     for shape in ((1, 16, 24, 3), (1, 64, 8, 3)):
-        inputs = {d["name"].split("_")[-1].split(":")[0]: d["index"] for d in interpreter.get_input_details()}
+        inputs = {
+            d["name"].removeprefix("serving_default_").split(":")[0]: d["index"]
+            for d in interpreter.get_input_details()
+        }
         interpreter.resize_tensor_input(inputs["pixels"], shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(inputs["pixels"], _tiles(*shape))
-        interpreter.set_tensor(inputs["thumbnail"], _tiles(1, 16, 16, 3))
+        for name, value in _told().items():
+            interpreter.set_tensor(inputs[name], value)
         interpreter.invoke()
         out = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-        context = generator.encode(_tiles(1, 16, 16, 3))
+        context = generator.encode(Whole(*_told().values()))
         np.testing.assert_allclose(out, generator(_tiles(*shape), context=context), atol=1e-4)
         assert np.abs(out - _tiles(*shape)).max() > 0.1
     assert json.loads((tmp_path / "model.tflite.json").read_text())["stride_px"] == generator.stride_px

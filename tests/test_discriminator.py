@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from gan_hd.config import DiscriminatorConfig
+from gan_hd.layers import Gate
 from gan_hd.models.discriminator import Discriminator
 
 RNG = np.random.default_rng(0)
@@ -34,10 +35,24 @@ def test_crops_that_do_not_halve_are_refused():
         Discriminator(CONFIG, crop_px=(18, 16))
 
 
-@pytest.mark.parametrize(("score_is", "length"), [(3.0, 4.0), (0.0, 1.0), (-3.0, 0.25)])
+@pytest.mark.parametrize(
+    ("score_is", "length"), [(9.0, 4.1972), (1.0, 2.0), (0.5, 1.5), (0.0, 1.0), (-3.0, 0.25)]
+)
 def test_the_gated_length_follows_from_the_patch_scores(score_is, length):
     model = Discriminator(CONFIG, crop_px=(16, 16))
     x = RNG.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
     score = model.get_layer("score2")
     score.set_weights([np.zeros_like(score.kernel), np.array([score_is])])
     np.testing.assert_allclose(np.linalg.norm(model(x), axis=-1), length, rtol=1e-4)
+
+
+def test_the_gate_is_smooth_and_leaves_no_score_without_a_gradient():
+    gate, x = Gate(), tf.ones([1, 4])
+    scores = tf.constant([-100.0, -1e-3, 1e-3, 1 - 1e-3, 1 + 1e-3, 100.0])[:, None]
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        squares = tf.reduce_sum(tf.square(gate(tf.repeat(x, 6, axis=0), scores)), axis=-1)
+    slopes = tape.gradient(squares, scores).numpy()[:, 0]
+    assert (slopes > 1e-7).all()
+    np.testing.assert_allclose([slopes[1], slopes[3]], [slopes[2], slopes[4]], rtol=0.01)
+    assert slopes[5] < slopes[4] / 10  # of one translation that is far too bad

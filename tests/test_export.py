@@ -16,6 +16,7 @@ from gan_hd.config import PRESETS, apply_overrides
 from gan_hd.export import SIGNATURES, ExportError, export_generator, load_run
 from gan_hd.gan import SiameseGAN
 from gan_hd.models.generator import Generator
+from gan_hd.thumbnail import Whole
 from gan_hd.translator import Translator
 
 ROOT = Path(__file__).parent.parent
@@ -67,8 +68,10 @@ def _levels(a, b):
 def test_each_precision_computes_in_its_own_arithmetic(generator, signatures):
     x = np.random.default_rng(1).uniform(-1, 1, (2, 16, 24, 3)).astype(np.float32)
     small = np.random.default_rng(2).uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
-    context = signatures["context"](thumbnail=tf.constant(small))["context"]
-    np.testing.assert_allclose(context, generator.encode(small), atol=1e-6)
+    sides_px = tf.constant([40.0, 80.0])
+    context = signatures["context"](thumbnail=tf.constant(small), side_px=sides_px)["context"]
+    np.testing.assert_allclose(context, generator.encode(Whole(small, sides_px)), atol=1e-6)
+    assert np.abs(np.diff(context[:, -1])) > 0.5  # the scale
     errors = {}
     for precision, name in SIGNATURES.items():
         y = signatures[name](pixels=tf.constant(x), context=context)["pixels"]

@@ -10,6 +10,7 @@ import tensorflow as tf
 from gan_hd import functional
 from gan_hd.config import apply_overrides
 from gan_hd.gan import SiameseGAN
+from gan_hd.thumbnail import Whole
 
 
 @pytest.fixture
@@ -37,13 +38,12 @@ def _gan(config, dtype="float32"):
 def _batch(config, seed):
     rng = np.random.default_rng(seed)
     n, side = config.train.batch_size, config.generator.thumbnail_px
-    return tuple(
-        tuple(
-            tf.constant(rng.uniform(-1, 1, (n, *size, 3)), tf.float32)
-            for size in (config.crop_px, (side, side))
-        )
-        for _ in range(2)
-    )
+
+    def draw(*shape):
+        return tf.constant(rng.uniform(-1, 1, (n, *shape, 3)), tf.float32)
+
+    sides_px = tf.constant(np.geomspace(32, 96, n), tf.float32)
+    return tuple((draw(*config.crop_px), Whole(draw(side, side), sides_px)) for _ in range(2))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

@@ -8,6 +8,7 @@ import tensorflow as tf
 from gan_hd import losses
 from gan_hd.config import PRESETS, apply_overrides, validate
 from gan_hd.gan import SiameseGAN
+from gan_hd.thumbnail import Whole
 
 #: Without what is drawn anew for each step and replica.
 PLAIN_INPUT = ["train.context_dropout=0"]
@@ -20,13 +21,14 @@ def _gan(*overrides, dtype="float32"):
 
 
 def _batch(n=4, side=32):
-    """Crops and thumbnails of content and of style."""
+    """Crops of content and of style, and what is told of their pictures."""
     rng = np.random.default_rng(0)
-    sides = ((side, 16), (side, 16))
-    return tuple(
-        tuple(tf.constant(rng.uniform(-1, 1, (n, s, s, 3)).astype(np.float32)) for s in pair)
-        for pair in sides
-    )
+    sides_px = tf.constant(np.geomspace(32, 96, n), tf.float32)
+
+    def draw(s):
+        return tf.constant(rng.uniform(-1, 1, (n, s, s, 3)).astype(np.float32))
+
+    return tuple((draw(side), Whole(draw(16), sides_px)) for _ in range(2))
 
 
 def _step(gan, data):
@@ -38,7 +40,7 @@ def test_the_articles_step_is_what_the_equations_say():
     options = ["combo.whole_share=0.0", "combo.random_phase=false", "losses.rotations=1", *PLAIN_INPUT]
     gan, twin = _with_sgd(_gan(*options)), _with_sgd(_gan(*options))
     start = gan.generator.get_weights() + gan.discriminator.get_weights()
-    data = (a, thumbnails), (b, _) = _batch()
+    data = (a, whole), (b, _) = _batch()
     logs = _step(gan, data)
     c = twin.config.losses
 
@@ -47,7 +49,7 @@ def test_the_articles_step_is_what_the_equations_say():
 
     with tf.GradientTape() as tape:
         z_a, z_b = latent(a), latent(b)
-        z_ab = latent(tf.stop_gradient(twin.combo(a, context=twin.contexts(thumbnails))))
+        z_ab = latent(tf.stop_gradient(twin.combo(a, context=twin.contexts(whole))))
         content = losses.content_cosine(losses.pair_differences(z_a), losses.pair_differences(z_ab))
         d_loss = (
             losses.style_realism(z_b)
@@ -56,7 +58,7 @@ def test_the_articles_step_is_what_the_equations_say():
         )
     d_gradients = tape.gradient(d_loss, twin.discriminator.trainable_variables)
     with tf.GradientTape() as tape:
-        z_ab = latent(twin.combo(a, context=twin.contexts(thumbnails)))
+        z_ab = latent(twin.combo(a, context=twin.contexts(whole)))
         content = losses.content_cosine(
             losses.pair_differences(tf.stop_gradient(latent(a))), losses.pair_differences(z_ab)
         )
@@ -79,19 +81,22 @@ def test_the_articles_step_is_what_the_equations_say():
         ("losses.collapse_weight=1", "anti_collapse"),
         ("losses.identity_weight=1", "identity"),
         ("losses.tones_weight=1", "tones"),
+        ("losses.seam_weight=1", "seam"),
         ("losses.r1_weight=1", "r1"),
         ("losses.lecam_weight=1", "lecam"),
     ],
 )
 def test_optional_terms_are_logged_and_change_the_step(override, term):
-    extra = ["losses.collapse_margin=50"] if term == "anti_collapse" else []
+    extra = {"anti_collapse": ["losses.collapse_margin=50"], "seam": ["generator.identity_start=false"]}.get(
+        term, []
+    )
     without, with_term = _gan(*extra), _gan(override, *extra)
     data = _batch()
     plain, logs = _step(without, data), _step(with_term, data)
     assert plain[term] == 0 and logs[term] > 0
-    total = "g_loss" if term in ("identity", "tones") else "d_loss"
+    total = "g_loss" if term in ("identity", "tones", "seam") else "d_loss"
     assert logs[total] == pytest.approx(plain[total] + logs[term], rel=1e-4)
-    network = "generator" if term in ("identity", "tones", "travel") else "discriminator"
+    network = "generator" if term in ("identity", "tones", "seam", "travel") else "discriminator"
     assert any(
         not np.array_equal(x, y)
         for x, y in zip(
@@ -137,8 +142,8 @@ def test_float16_scales_each_loss_with_its_own_scale():
     )
     # An overflow skips the update and lowers the scale, of D here and not of G.
     weights, scale = gan.discriminator.get_weights(), float(gan.d_optimizer.dynamic_scale)
-    content, (b, thumbnails) = _batch()
-    gan.train_step((content, (b * np.float32(np.inf), thumbnails)))
+    content, (b, whole) = _batch()
+    gan.train_step((content, (b * np.float32(np.inf), whole)))
     assert float(gan.d_optimizer.dynamic_scale) == scale / 2
     for x, y in zip(weights, gan.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -243,10 +248,10 @@ def test_two_replicas_make_the_step_of_one():
 def test_an_overflow_on_any_replica_skips_the_step_on_all():
     strategy, gan = _mirrored("losses.rotations=1", dtype="mixed_float16")
     before, scale = gan.discriminator.get_weights(), float(gan.d_optimizer.dynamic_scale.numpy())
-    content, (b, thumbnails) = _batch()
+    content, (b, whole) = _batch()
     b = b.numpy()
     b[2:] = np.inf  # the second replica's half
-    _run_on(strategy, gan, (content, (b, thumbnails)))
+    _run_on(strategy, gan, (content, (b, whole)))
     for x, y in zip(before, gan.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(x, y)
     assert float(gan.d_optimizer.dynamic_scale.numpy()) == scale / 2
@@ -257,12 +262,12 @@ def test_each_crop_is_translated_in_the_context_of_its_own_picture():
     gan = _gan("train.context_dropout=0", "combo.random_phase=false")
     rng = np.random.default_rng(0)
     gan.generator.set_weights([rng.normal(size=w.shape, scale=0.2) for w in gan.generator.get_weights()])
-    (a, thumbnails), _ = _batch()
-    contexts = gan.contexts(thumbnails)
+    (a, whole), _ = _batch()
+    contexts = gan.contexts(whole)
     together = gan.translate_crops(a, contexts).numpy()
     whole = 2  # of four: whole_share is a half
     for i in range(4):
-        context = gan.generator.encode(thumbnails[i : i + 1])
+        context = gan.generator.encode(Whole(*(x[i : i + 1] for x in whole)))
         translate = gan.generator if i < whole else gan.combo
         np.testing.assert_allclose(translate(a[i : i + 1], context=context)[0], together[i], atol=1e-4)
     other = gan.translate_crops(a, contexts[::-1]).numpy()
@@ -271,9 +276,9 @@ def test_each_crop_is_translated_in_the_context_of_its_own_picture():
 
 def test_context_dropout_gives_the_null_context_to_its_share():
     gan = _gan("train.context_dropout=0.5")
-    (_, thumbnails), _ = _batch(n=64)
+    (_, whole), _ = _batch(n=64)
     gan.generator.null_context.assign([7.0] * 4)
-    dropped = (gan.contexts(thumbnails).numpy() == 7.0).all(-1)
+    dropped = (gan.contexts(whole).numpy() == 7.0).all(-1)
     assert 16 < dropped.sum() < 48
     rng = np.random.default_rng(0)  # at the start, the context has no effect yet
     gan.generator.set_weights([rng.normal(size=w.shape, scale=0.1) for w in gan.generator.get_weights()])
@@ -283,7 +288,7 @@ def test_context_dropout_gives_the_null_context_to_its_share():
 
 
 def test_a_generator_without_context_trains_too():
-    gan = _gan("generator.context_size=0")
+    gan = _gan("generator.context_size=0", "generator.scale_range_px=[]")
     assert gan.contexts(_batch()[0][1]) is None
     before = gan.generator.get_weights()
     _step(gan, _batch())

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from gan_hd.config import GeneratorConfig
 from gan_hd.models.generator import Generator
+from gan_hd.thumbnail import Whole
 
 CONFIGS = [
     GeneratorConfig((8,), 1, 4),
@@ -102,7 +103,7 @@ def test_context_comes_from_the_thumbnail_and_changes_every_place():
     generator = _randomised(CONFIGS[1])
     rng = np.random.default_rng(0)
     x = rng.uniform(-0.5, 0.5, (2, 64, 64, 3)).astype(np.float32)
-    contexts = generator.encode(rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32))
+    contexts = generator.encode(Whole(rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)))
     assert contexts.shape == (2, 3) and contexts.dtype == tf.float32 and np.abs(contexts).max() <= 1
     y = generator(x, context=contexts).numpy()
     np.testing.assert_allclose(generator(x[1:], context=contexts[1:])[0], y[1], atol=1e-5)
@@ -114,4 +115,19 @@ def test_context_comes_from_the_thumbnail_and_changes_every_place():
 
 
 def test_without_context_there_is_nothing_to_encode():
-    assert Generator(CONFIGS[0]).encode(np.zeros((1, 16, 16, 3), np.float32)) is None
+    assert Generator(CONFIGS[0]).encode(Whole(np.zeros((1, 16, 16, 3), np.float32))) is None
+
+
+def test_the_scale_comes_with_the_context_and_changes_the_picture():
+    generator = _randomised(dataclasses.replace(CONFIGS[1], scale_range_px=(100, 1600)))
+    thumbnails = np.zeros((6, 16, 16, 3), np.float32)
+    contexts = generator.encode(Whole(thumbnails, [1.0, 100.0, 200.0, 400.0, 1600.0, 1e6])).numpy()
+    assert contexts.shape == (6, generator.context_size) == (6, 4)
+    np.testing.assert_allclose(contexts[:, -1], [-1, -1, -0.5, 0, 1, 1], atol=1e-6)
+    np.testing.assert_array_equal(contexts[:, :-1], contexts[:1, :-1].repeat(6, axis=0))
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 32, 32, 3)).astype(np.float32).repeat(6, axis=0)
+    y = generator(x, context=contexts).numpy()
+    assert np.abs(y[0] - y[4]).max() > 1e-3
+    np.testing.assert_array_equal(y[4], y[5])
+    copy = Generator.from_config(generator.get_config())
+    assert copy.config == generator.config

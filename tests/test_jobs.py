@@ -272,7 +272,9 @@ def test_the_context_of_another_picture(model, tmp_path):
     translator = Translator(model)
     source, other = _photo(tmp_path / "a.png"), _photo(tmp_path / "b.png", seed=5)
     picture, look = _read(source), _read(other)
-    context = translator.context_of(ArrayRows(look), height=look.shape[0], width=look.shape[1])
+    (context,) = translator.contexts_of(
+        ArrayRows(look), height=look.shape[0], width=look.shape[1], sides_px=[max(picture.shape)]
+    )
     _run(translator, source, tmp_path / "out.png", context=other)
     out = _read(tmp_path / "out.png")
     np.testing.assert_array_equal(out, translator.translate(picture, context=context))
@@ -280,7 +282,7 @@ def test_the_context_of_another_picture(model, tmp_path):
 
 
 def test_passes_share_the_context_of_the_photo_over_a_stop(model, tmp_path):
-    """The later pass sees a painting; what it is told about the picture still comes from the photo."""
+    """The later pass sees a painting; what it is told still comes from the photo, but for the scale."""
     source, seen = _photo(tmp_path / "a.png"), []
 
     class Spy(_Stopping):
@@ -295,12 +297,15 @@ def test_passes_share_the_context_of_the_photo_over_a_stop(model, tmp_path):
     first = len(seen)
     _run(Spy(model), source, tmp_path / "out.png", scales=(0.5, 1.0), tile_px=64)
     assert len(seen) > first > 4
+    half, full = (seen[0], seen[-1])
+    np.testing.assert_array_equal(half[:-1], full[:-1])
+    assert half[-1] < full[-1]
     for context in seen:
-        np.testing.assert_array_equal(context, seen[0])
+        assert any(np.array_equal(context, one) for one in (half, full))
 
 
 def test_a_model_without_context_refuses_one(tmp_path):
-    config = apply_overrides(PRESETS["smoke"], ["generator.context_size=0"])
+    config = apply_overrides(PRESETS["smoke"], ["generator.context_size=0", "generator.scale_range_px=[]"])
     export_generator(Generator(config.generator), tmp_path / "m", config=config, step=1)
     source = _photo(tmp_path / "a.png")
     with pytest.raises(ValueError, match="--context"):

@@ -53,6 +53,7 @@ def test_pairs_are_all_rotations():
 def test_identity_and_gradient_penalty():
     b = tf.zeros([1, 2, 2, 3])
     assert float(losses.identity(b, b + 0.5)) == pytest.approx(0.5)
+    assert float(losses.seam(b, b + 0.5)) == pytest.approx(0.5)
     assert float(losses.gradient_penalty(tf.ones([2, 2, 2, 3]))) == pytest.approx(0.5 * 12)
 
 
@@ -60,6 +61,10 @@ def _blocks(seed=0):
     """Crops of 8x8-px blocks, one random colour each: what tones() looks at is the blocks themselves."""
     cells = np.random.default_rng(seed).uniform(-0.4, 0.4, (3, 4, 2, 3)).astype(np.float32)
     return cells, tf.constant(cells.repeat(8, axis=1).repeat(8, axis=2))
+
+
+def _tones(a, ab):
+    return losses.tones(a, ab, cell_px=8)
 
 
 def _opponent(rgb):
@@ -72,27 +77,36 @@ def test_tones_are_one_minus_the_correlation_over_the_batch():
     cells_ab, ab = _blocks(seed=1)
     first, second = (_opponent(cells).reshape(-1, 3) for cells in (cells_a, cells_ab))
     expected = [np.corrcoef(first[:, k], second[:, k])[0, 1] for k in range(3)]
-    assert float(losses.tones(a, ab)) == pytest.approx(1 - np.mean(expected), abs=1e-4)
+    assert float(_tones(a, ab)) == pytest.approx(1 - np.mean(expected), abs=1e-4)
 
 
 def test_tones_take_any_palette_and_no_negative():
     _, a = _blocks()
     luma = tf.constant(_opponent(a.numpy())[..., :1], tf.float32)
     warmer = luma * 0.5 + (a - luma) * 1.5 + [0.2, 0.1, -0.3]
-    assert float(losses.tones(a, warmer)) == pytest.approx(0, abs=1e-4)
-    assert float(losses.tones(a, -a)) == pytest.approx(2, abs=1e-4)
-    assert float(losses.tones(a, luma - (a - luma))) == pytest.approx(4 / 3, abs=1e-4)  # blue for orange
+    assert float(_tones(a, warmer)) == pytest.approx(0, abs=1e-4)
+    assert float(_tones(a, -a)) == pytest.approx(2, abs=1e-4)
+    assert float(_tones(a, luma - (a - luma))) == pytest.approx(4 / 3, abs=1e-4)  # blue for orange
     fine = np.random.default_rng(2).choice([-0.2, 0.2], (3, 4, 8, 2, 8, 3)).astype(np.float32)
     fine -= fine.mean(axis=(2, 4), keepdims=True)  # strokes that leave the mean of each cell as it is
-    assert float(losses.tones(a, a + fine.reshape(a.shape))) == pytest.approx(0, abs=1e-4)
+    assert float(_tones(a, a + fine.reshape(a.shape))) == pytest.approx(0, abs=1e-4)
+
+
+def test_tones_of_larger_cells_leave_smaller_marks_free():
+    _, a = _blocks()  # blocks of 8 px
+    marked = a + tf.constant([0.3, -0.3], tf.float32)[tf.newaxis, tf.newaxis, :, tf.newaxis].numpy().repeat(
+        8, axis=2
+    )
+    values = [float(losses.tones(a, marked, cell_px=side)) for side in (8, 16)]
+    assert values[0] > 0.05 and values[1] == pytest.approx(0, abs=1e-4)
 
 
 def test_tones_know_a_dark_crop_from_a_light_one():
     """Crops of one colour have no tones within; the batch has."""
     shades = tf.reshape(tf.constant([-0.5, 0.0, 0.5]), [3, 1, 1, 1]) * tf.ones([3, 16, 16, 3])
     shades = shades * [1.0, 0.8, 0.5]
-    assert float(losses.tones(shades, shades)) == pytest.approx(0, abs=1e-4)
-    assert float(losses.tones(shades, tf.reverse(shades, [0]))) == pytest.approx(2, abs=1e-4)
+    assert float(_tones(shades, shades)) == pytest.approx(0, abs=1e-4)
+    assert float(_tones(shades, tf.reverse(shades, [0]))) == pytest.approx(2, abs=1e-4)
 
 
 def test_tones_of_one_colour_have_a_finite_gradient():
@@ -100,7 +114,7 @@ def test_tones_of_one_colour_have_a_finite_gradient():
     flat = tf.zeros_like(a)
     with tf.GradientTape() as tape:
         tape.watch(flat)
-        value = losses.tones(a, flat)
+        value = _tones(a, flat)
     assert float(value) == pytest.approx(1)
     gradient = tape.gradient(value, flat).numpy()
     assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0

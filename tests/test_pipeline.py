@@ -106,9 +106,12 @@ def test_a_stream_can_start_anywhere(noise_folder):
     stream = list(pipeline.training_batches(content, style, config).take(3).as_numpy_iterator())
     (later,) = pipeline.training_batches(content, style, config, start_sample=8).take(1).as_numpy_iterator()
     for domain, again in zip(stream[2], later, strict=True):
-        for a, b, side in zip(domain, again, (32, 64), strict=True):
-            np.testing.assert_array_equal(a, b)
-            assert a.shape == (4, side, side, 3) and a.dtype == np.float32 and np.abs(a).max() <= 1
+        (a, whole_a), (b, whole_b) = domain, again
+        for x, y, side in ((a, b, 32), (whole_a.thumbnails, whole_b.thumbnails, 64)):
+            np.testing.assert_array_equal(x, y)
+            assert x.shape == (4, side, side, 3) and x.dtype == np.float32 and np.abs(x).max() <= 1
+        np.testing.assert_array_equal(whole_a.sides_px, whole_b.sides_px)
+        assert whole_a.sides_px.shape == (4,) and whole_a.sides_px.dtype == np.float32
 
 
 def test_scale_jitter_covers_its_range(tmp_path):
@@ -117,6 +120,8 @@ def test_scale_jitter_covers_its_range(tmp_path):
     PIL.Image.fromarray(ramp).convert("RGB").save(tmp_path / "ramp.png")
     domain = _load(tmp_path, DomainConfig(side_px=240, scale_min=1.0, scale_max=4.0, candidates=1))
     slopes = [np.median(np.diff(_crop(domain, i)[4:-4, 16, 0])) * 127.5 for i in range(60)]
+    sides = [pipeline.random_sample(domain, i, crop_px=CROP, seed=0)[1].sides_px for i in range(60)]
+    np.testing.assert_allclose(sides, 240 / np.array(slopes), rtol=0.15)  # what G is told of it
     assert 1.0 <= min(slopes) + 0.1 and min(slopes) < 1.3 and 3.3 < max(slopes) < 4.1
     assert 1.7 < np.median(slopes) < 2.4  # log-uniform: the median is the geometric mean, 2
 
@@ -174,8 +179,8 @@ def test_empty_folders_name_the_flag_and_the_remedy(tmp_path):
 def test_fixed_crops_do_not_depend_on_anything_but_the_seed(noise_folder):
     domain = _load(noise_folder("a"))
     first, again = (pipeline.fixed_samples(domain, crop_px=(64, 64), count=3, seed=-1) for _ in range(2))
-    assert first[0].shape == (3, 64, 64, 3) and first[1].shape[0] == 3
-    for a, b in zip(first, again, strict=True):
+    assert first[0].shape == (3, 64, 64, 3) and len(first[1].thumbnails) == len(first[1].sides_px) == 3
+    for a, b in zip((first[0], *first[1]), (again[0], *again[1]), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -187,7 +192,8 @@ def test_a_crop_comes_with_its_own_picture_and_they_are_mirrored_together(noise_
     domain = dataclasses.replace(domain, config=config)
     mirrored = set()
     for index in range(24):
-        crop, small = map(pixels.to_float, pipeline.random_sample(domain, index, crop_px=(16, 16), seed=0))
+        crop, whole = pipeline.random_sample(domain, index, crop_px=(16, 16), seed=0)
+        crop, small = pixels.to_float(crop), pixels.to_float(whole.thumbnails)
         for path, own in by_picture.items():
             for flip in (False, True):
                 turned = own[:, ::-1] if flip else own

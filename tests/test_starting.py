@@ -7,6 +7,7 @@ from gan_hd.export import ExportError, export_generator, load_generator
 from gan_hd.gan import SiameseGAN
 from gan_hd.models.generator import Generator
 from gan_hd.starting import start_from
+from gan_hd.thumbnail import Whole
 
 
 def _gan(config, seed):
@@ -70,16 +71,26 @@ def test_what_does_not_fit_is_named(run, smoke, tmp_path):
         start_from(new, tmp_path / "nowhere")
 
 
-def test_noise_can_be_added_and_changes_nothing_at_first(run, smoke, tmp_path):
-    silent = apply_overrides(smoke, ["generator.noise_channels=0"])
-    old = _gan(silent, 0)
-    with RunFolder(tmp_path / "silent", silent) as folder:
+@pytest.mark.parametrize(
+    ("without", "with_it"),
+    [
+        ("generator.noise_channels=0", r"--set=generator.noise_channels=2"),
+        ("generator.scale_range_px=[]", r"--set=generator.scale_range_px=\[32,96\]"),
+    ],
+)
+def test_noise_and_scale_can_be_added_and_change_nothing_at_first(run, smoke, tmp_path, without, with_it):
+    less = apply_overrides(smoke, [without])
+    old = _gan(less, 0)
+    with RunFolder(tmp_path / "less", less) as folder:
         folder.checkpoints(old).save()
     new = SiameseGAN(smoke)
     new.compile()
-    start_from(new, tmp_path / "silent")
-    x = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
-    np.testing.assert_allclose(new.generator(x), old.ema_generator(x), atol=1e-5)
+    start_from(new, tmp_path / "less")
+    rng = np.random.default_rng(0)
+    x, small = (rng.uniform(-1, 1, (2, side, side, 3)).astype(np.float32) for side in (32, 16))
+    whole = Whole(small, [40.0, 90.0])
+    np.testing.assert_allclose(new(x), old(x), atol=1e-5)
+    np.testing.assert_allclose(new(x, whole=whole), old(x, whole=whole), atol=1e-5)
     # The other way a part would be lost.
-    with pytest.raises(ValueError, match=r"--set=generator.noise_channels=2"):
+    with pytest.raises(ValueError, match=with_it):
         start_from(old, run[1])

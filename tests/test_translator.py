@@ -6,7 +6,7 @@ import pytest
 from gan_hd import tiling
 from gan_hd import translator as translator_lib
 from gan_hd.streaming import ArrayRows
-from gan_hd.thumbnail import thumbnail
+from gan_hd.thumbnail import Whole, thumbnail
 from gan_hd.translator import ModelError, Translator
 
 
@@ -41,7 +41,7 @@ def test_grid_is_the_articles_procedure(model):
     generator, folder = model
     translator, picture = Translator(folder), _picture(48, 64)
     side = translator.metadata["tile_px"]
-    context = generator.encode(thumbnail(picture, 16)[None])
+    context = generator.encode(Whole(thumbnail(picture, 16)[None], [64.0]))
     expected = np.empty_like(picture)
     for y in range(0, 48, side):
         for x in range(0, 64, side):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from gan_hd import files, training, watching
 from gan_hd.config import apply_overrides
 from gan_hd.gan import SiameseGAN
+from gan_hd.thumbnail import Whole
 from gan_hd.training import Intervals
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +77,7 @@ def test_held_out_pictures_are_watched_and_not_trained_on(smoke, folders, tmp_pa
         trained += training_paths
     assert not set(trained) & set(read)
     assert "held out by --holdout=0.3" in caplog.text
-    assert len(watched.regions) == len(watched.thumbnails) <= watching.PHOTOS
+    assert len(watched.regions) == len(watched.wholes) <= watching.PHOTOS
     assert len(watched.paintings) <= watching.PAINTINGS
     assert all(side % 8 == 0 for region in watched.regions for side in region.shape[:2])
 
@@ -189,7 +190,7 @@ def test_broken_weights_are_no_picture(smoke):
     region = np.zeros((32, 32, 3), np.uint8)
     side = smoke.generator.thumbnail_px
     with pytest.raises(ValueError, match="not|NaN"):
-        watching.paint(gan, region, np.zeros((side, side, 3), np.float32))
+        watching.paint(gan, region, Whole(np.zeros((1, side, side, 3), np.float32), [64.0]))
 
 
 # --- the commands -----------------------------------------------------------------------------------------------

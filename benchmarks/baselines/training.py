@@ -89,7 +89,9 @@ def train(
         BrokenError: a loss became NaN or infinite.
     """
     # Neither method has a place for what G could be told about the whole picture.
-    config = dataclasses.replace(config, generator=dataclasses.replace(config.generator, context_size=0))
+    config = dataclasses.replace(
+        config, generator=dataclasses.replace(config.generator, context_size=0, scale_range_px=())
+    )
     folder = Path(run_dir)
     claim(folder, {"method": method, "config": json.loads(json.dumps(dataclasses.asdict(config)))})
     domains = pipeline.load_domains(

@@ -23,8 +23,8 @@ class Discriminator(keras.Model):
     """Strided convolutions, then a dense layer over all positions: D sees where things are.
 
     With the "plain" head, that layer's output is the latent vector. With the "gated" head it gives the vector's
-    direction only, and its length is the softplus of realism scores averaged over the patches of all but the
-    first scale: to bring paintings to the origin D then has to learn one number, not to silence V of them.
+    direction only, and its length comes from realism scores averaged over the patches of all but the first
+    scale (layers.Gate): to bring paintings to the origin D then has to learn one number, not to silence V of them.
 
     Args:
         config: shape of the network.

@@ -20,7 +20,8 @@ import tensorflow as tf
 
 from gan_hd.config import GeneratorConfig
 from gan_hd.layers import CellNoise, Conv, IdentityStart, Modulation, SpaceToDepth, Upsample
-from gan_hd.models.context import context_encoder
+from gan_hd.models.context import context_encoder, scale_position
+from gan_hd.thumbnail import Whole
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Reach:
 class Generator(keras.Model):
     """G of the article. ``radius_px`` and ``stride_px`` are what exact tiling needs to know.
 
-    ``call(pixels, context=...)``: context is [n, context_size] float32 from :meth:`encode`, the same for all tiles of a
+    ``call(pixels, context=...)``: context is [n, k] float32 from :meth:`encode`, the same for all tiles of a
     picture. Without it, and for a generator without context, a learned null vector stands in.
 
     Args:
@@ -63,6 +64,7 @@ class Generator(keras.Model):
     Attributes:
         network: the convolutional part, a functional model [pixels, context] -> pixels.
         encoder: thumbnail -> context, or None where config.context_size is 0.
+        context_size: k, the length of the context, the picture's scale included.
     """
 
     def __init__(self, config: GeneratorConfig | None = None, *, dtype: Any = None, **kwargs: Any) -> None:
@@ -70,23 +72,35 @@ class Generator(keras.Model):
         self.config = config = config or GeneratorConfig()
         # The model has no policy of its own; its layers have.
         self.policy = keras.dtype_policies.get(dtype or "float32")
-        self.network, reach = _network(config, dtype)
+        self.context_size = config.context_size + bool(config.scale_range_px)
+        self.network, reach = _network(config, self.context_size, dtype)
         self.radius_px = reach.reach_px
         self.stride_px = 2 ** len(config.widths)
         self.encoder = None
         if config.context_size:
             self.encoder = context_encoder(config, dtype=dtype)
             self.null_context = self.add_weight(
-                shape=(config.context_size,), initializer="zeros", dtype="float32", name="null_context"
+                shape=(self.context_size,), initializer="zeros", dtype="float32", name="null_context"
             )
         self.built = True
 
-    def encode(self, thumbnails: tf.Tensor) -> tf.Tensor | None:
-        """Context vectors of whole pictures: [n, thumbnail_px, thumbnail_px, 3] in [-1, 1] -> [n, context_size].
+    def encode(self, whole: Whole) -> tf.Tensor | None:
+        """Context vectors of whole pictures, [n, k] in [-1, 1]; None where the generator takes no context."""
+        if self.encoder is None:
+            return None
+        context = self.encoder(whole.thumbnails)  # [n, context_size]
+        if not self.config.scale_range_px:
+            return context
+        scale = scale_position(whole.sides_px, self.config.scale_range_px)
+        return tf.concat([context, scale[:, None]], axis=1)
 
-        None where the generator takes no context.
-        """
-        return None if self.encoder is None else self.encoder(thumbnails)
+    def whole_specs(self, *, count: int | None) -> list[tf.TensorSpec]:
+        """What of a Whole :meth:`encode` reads, as inputs of an exported model: `thumbnail` and perhaps `side_px`."""
+        side = self.config.thumbnail_px
+        specs = [tf.TensorSpec([count, side, side, 3], tf.float32, name="thumbnail")]
+        if self.config.scale_range_px:
+            specs.append(tf.TensorSpec([count], tf.float32, name="side_px"))
+        return specs
 
     def call(self, pixels: tf.Tensor, context: tf.Tensor | None = None, training: bool = False) -> tf.Tensor:
         if self.encoder is None:
@@ -110,12 +124,12 @@ class Generator(keras.Model):
     def from_config(cls, config: dict, custom_objects: Any = None) -> Generator:
         config = dict(config)
         shape = dict(config.pop("config"))
-        shape["widths"] = tuple(shape["widths"])
+        shape |= {name: tuple(shape[name]) for name in ("widths", "scale_range_px")}
         policy = keras.dtype_policies.deserialize(config.pop("dtype"))
         return cls(GeneratorConfig(**shape), dtype=policy, **config)
 
 
-def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
+def _network(config: GeneratorConfig, context_size: int, dtype: Any) -> tuple[keras.Model, Reach]:
     """The convolutional part as a functional model, and how far it sees."""
 
     # === Layers ===
@@ -126,7 +140,7 @@ def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
         return keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
 
     def residual(x: Any, reach: Reach, width: int, name: str, noise: Any | None = None) -> tuple[Any, Reach]:
-        h = Modulation(dtype=dtype, name=f"{name}_film")(x, context) if config.context_size else x
+        h = Modulation(dtype=dtype, name=f"{name}_film")(x, context) if context_size else x
         h = conv(width, f"{name}_conv1")(act(h))
         if noise is not None:  # without effect at first; what it is good for is learned
             mixed = conv(width, f"{name}_noise", kernel_size=1, kernel_initializer="zeros")(noise)
@@ -138,7 +152,7 @@ def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
 
     # === Functional model; d = 2^len(widths), the total stride ===
     inputs = keras.Input((None, None, 3), name="content")
-    context = keras.Input((config.context_size,), name="context")
+    context = keras.Input((context_size,), name="context")
     x: Any = SpaceToDepth(dtype=dtype)(inputs)  # [n, h/2, w/2, 12]
     reach = Reach().down(2).conv(3)
     x = conv(config.widths[0], "stem")(x)
@@ -170,5 +184,5 @@ def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
         outputs = IdentityStart(dtype="float32")(inputs, x)  # [n, h, w, 3]
     else:
         outputs = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
-    network_inputs = [inputs, context] if config.context_size else inputs
+    network_inputs = [inputs, context] if context_size else inputs
     return keras.Model(network_inputs, outputs, name="network"), reach
