@@ -42,7 +42,7 @@ def paint(
     predict: Predictor,
     write: Writer,
     *,
-    to_float: Callable[[np.ndarray], np.ndarray],
+    to_float: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
     from_float: Callable[[np.ndarray], np.ndarray],
     batch: int = 1,
     first_row: int = 0,
@@ -56,7 +56,9 @@ def paint(
         plan: for its size.
         predict: the predictor; always called with `batch` windows.
         write: is called from another thread, one call at a time.
-        to_float, from_float: pixels of the source -> the predictor's float32; its output -> what `write` takes.
+        to_float: pixels [h, w, c] of the source, and the rows [h] and columns [w] that they are from -> the predictor's
+            float32.
+        from_float: its output -> what `write` takes.
         batch: windows per call; the last call of a band is filled up with copies.
         first_row: rows above it are done already, by a call that `rows_done` told so.
         done: is told how many of the picture's pixels more are predicted, for a progress bar.
@@ -76,7 +78,8 @@ def paint(
         """The windows of a batch, filled up to the constant number."""
         k, tiles = batches[index]
         source.wait(plan.last_row_read(k))
-        windows = [to_float(_window(source, plan, tile)) for tile in tiles]
+        places = [_places(plan, tile) for tile in tiles]
+        windows = [to_float(source.window(ys, xs), ys, xs) for ys, xs in places]
         return np.stack(windows + windows[-1:] * (batch - len(tiles)))
 
     with ThreadPoolExecutor(1) as reading, ThreadPoolExecutor(1) as writing:
@@ -150,8 +153,9 @@ def _finish(merge: _Touch | _Blend, row: int, rows_done: Callable[[int], object]
     rows_done(row)
 
 
-def _window(source: Source, plan: Plan, tile: Tile) -> np.ndarray:
-    return source.window(
+def _places(plan: Plan, tile: Tile) -> tuple[np.ndarray, np.ndarray]:
+    """The picture's rows and columns that a tile reads."""
+    return (
         tiling.reflected(tile.read_y, plan.window_h, plan.height),
         tiling.reflected(tile.read_x, plan.window_w, plan.width),
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from gan_hd.grain import tensor_with_grain
 from gan_hd.pixels import tensor_to_float
 
 #: float32 [n, h, w, 3] in [-1, 1], sides multiples of the stride -> the same shape.
@@ -34,6 +35,7 @@ def paint(
     tile_px: int,
     halo_px: int,
     stride_px: int,
+    grain_px: int = 0,
 ) -> tf.Tensor:
     """Translates a picture in tiles with a true halo: tiling.plan_exact and engine.paint as a graph.
 
@@ -46,6 +48,7 @@ def paint(
         tile_px: largest side of a kept part; the picture is split evenly.
         halo_px: how much more a tile reads on every side, a multiple of `stride_px`.
         stride_px: of the predictor.
+        grain_px: side of the cells that get a grain where they are of one colour (gan_hd.grain); 0 for none.
 
     Returns:
         uint8 [h, w, 3]. An InvalidArgumentError at run time where a predicted value is not finite.
@@ -59,7 +62,10 @@ def paint(
         ys = reflected(y - halo_px, tile_h + 2 * halo_px, height)
         xs = reflected(x - halo_px, tile_w + 2 * halo_px, width)
         window = _window(picture, ys, xs)
-        output = predict(tensor_to_float(window)[None])[0]
+        values = tensor_to_float(window)
+        if grain_px:
+            values = tensor_with_grain(values, ys, xs, cell_px=grain_px)
+        output = predict(values[None])[0]
         output = output[
             halo_px : halo_px + tf.minimum(tile_h, height - y),
             halo_px : halo_px + tf.minimum(tile_w, width - x),

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from gan_hd import engine, pixels, thumbnail, tiling
+from gan_hd import engine, grain, pixels, thumbnail, tiling
 from gan_hd.streaming import ArrayRows
 
 #: The generator that ships with the package; its README.md is the model card.
@@ -147,6 +147,10 @@ class Translator:
             raise MemoryError(
                 f"not enough memory for {len(windows)} windows of {windows.shape[2]}x{windows.shape[1]} px"
             ) from error
+
+    def _to_float(self, window: np.ndarray, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
+        values, cell_px = pixels.to_float(window), self.metadata.get("grain_px", 0)
+        return grain.with_grain(values, ys, xs, cell_px=cell_px) if cell_px else values
 
     def fingerprint(self) -> str:
         """A hash of the model's files and the precision: what a translation depends on beside its picture."""
@@ -283,7 +287,7 @@ class Translator:
                     plan,
                     functools.partial(self.predict, context=context),
                     write,
-                    to_float=pixels.to_float,
+                    to_float=self._to_float,
                     from_float=convert,
                     batch=batch,
                     first_row=first_row,

@@ -55,6 +55,7 @@ FORBIDDEN = {
     "gan_hd.graph": {"gan_hd.config", "gan_hd.layers", "gan_hd.models", "gan_hd.tiling", "keras"},
     "gan_hd.starting": {"gan_hd.training", "gan_hd.translator", "gan_hd.pipeline", "gan_hd.callbacks"},
     "gan_hd.thumbnail": {"gan_hd", "keras"},
+    "gan_hd.grain": {"gan_hd.config", "gan_hd.layers", "gan_hd.models", "gan_hd.tiling", "keras"},
     "gan_hd.convert": {"gan_hd.gan", "gan_hd.translator", "gan_hd.export"},
     "gan_hd.serving": {
         "gan_hd.config",

@@ -16,6 +16,11 @@ PLANS = {
 }
 
 
+def _to_float(pixels, ys, xs):
+    assert pixels.shape[:2] == (len(ys), len(xs))
+    return pixels.astype(np.float32)
+
+
 def _run(picture, plan, predict, *, into=None, **options):
     result = ArrayRows(np.full(picture.shape, np.nan, np.float32) if into is None else into)
     engine.paint(
@@ -23,7 +28,7 @@ def _run(picture, plan, predict, *, into=None, **options):
         plan,
         predict,
         result.write,
-        to_float=lambda x: x.astype(np.float32),
+        to_float=_to_float,
         from_float=lambda x: x,
         **options,
     )
@@ -125,7 +130,7 @@ def test_rows_are_reported_only_when_they_are_written():
         PLANS["exact"](64, 40, (0, 0)),
         lambda x: x,
         write,
-        to_float=np.float32,
+        to_float=_to_float,
         from_float=lambda x: x,
         rows_done=rows_done,
     )
@@ -146,7 +151,7 @@ def test_a_failed_write_stops_the_work_and_is_not_reported_as_done(column):
             PLANS["exact"](64, 40, (0, 0)),
             lambda x: calls.append(1) or x,
             write,
-            to_float=np.float32,
+            to_float=_to_float,
             from_float=lambda x: x,
             rows_done=told.append,
         )
@@ -178,7 +183,7 @@ def test_the_next_windows_are_read_while_one_batch_is_predicted():
         PLANS["exact"](64, 16, (0, 0)),
         predict,
         lambda y, x, pixels: None,
-        to_float=np.float32,
+        to_float=_to_float,
         from_float=lambda x: x,
     )
     assert source.waits == [24, 40, 56, 64]  # tiles of 16 rows, halo 8: no more than each band needs
