@@ -54,6 +54,8 @@ VARIANTS: dict[str, list[str]] = {
     "margin_4": ["losses.margin=4"],
     "rotations_1": ["losses.rotations=1"],
     "tones_0": ["losses.tones_weight=0"],
+    "tones_8px": ["losses.tones_cell_px=8"],
+    "seam_0": ["losses.seam_weight=0"],
     # Crops
     "random_crops": ["content.candidates=1", "style.candidates=1"],
     "photos_768px": ["content.side_px=768"],
