@@ -38,7 +38,7 @@ from gan_hd import config as config_lib
 from gan_hd.cli import entry
 
 if TYPE_CHECKING:
-    from gan_hd import pipeline
+    from gan_hd.domains import Domain
 
 _PRESET = flags.DEFINE_enum("preset", "default", list(config_lib.PRESETS), "Whose crops and resolutions.")
 _SET = flags.DEFINE_multi_string("set", [], "Any other setting, as for train.py; repeatable.")
@@ -113,7 +113,7 @@ def _measure(config: config_lib.Config, folder: Path) -> list[dict]:
     ]
 
 
-def _for_half(domain: pipeline.Domain) -> int:
+def _for_half(domain: Domain) -> int:
     """Bytes for half of the pictures, which are all in memory, and for those at hand of the others."""
     sizes = [picture.nbytes for picture in domain.pictures if picture is not None]
     return sum(sizes) // 2 + domain.decoded.most * max(sizes)

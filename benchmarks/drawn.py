@@ -13,6 +13,7 @@ import tensorflow as tf
 from benchmarks.landscape import draw_picture
 from gan_hd import pipeline
 from gan_hd.config import Config
+from gan_hd.domains import Domain, load_domains
 
 #: Enough for pictures of any training resolution to be cached.
 ALL_IN_MEMORY = 2**40
@@ -28,11 +29,9 @@ def draw_folder(folder: Path, *, count: int, width: int, height: int) -> Path:
     return folder
 
 
-def domains(
-    folder: Path, config: Config, *, memory_bytes: int = ALL_IN_MEMORY
-) -> tuple[pipeline.Domain, pipeline.Domain]:
+def domains(folder: Path, config: Config, *, memory_bytes: int = ALL_IN_MEMORY) -> tuple[Domain, Domain]:
     """The folder's pictures as content and as style, at most `memory_bytes` of each in memory."""
-    domains = pipeline.load_domains(
+    domains = load_domains(
         config, content_dir=folder, style_dir=folder, memory_bytes=memory_bytes, progress=False
     )
     return domains["content"], domains["style"]

@@ -15,6 +15,7 @@ from gan_hd import callbacks, pipeline, runtime, watching
 from gan_hd.best import BestKeeper
 from gan_hd.checkpoints import Checkpoints, RunFolder, check_config
 from gan_hd.config import Config
+from gan_hd.domains import Domain, load_domains
 from gan_hd.export import export_generator, load_run
 from gan_hd.gan import SiameseGAN
 from gan_hd.starting import start_from
@@ -96,7 +97,7 @@ def train(
     check_config(Path(run_dir), config)
 
     # === Data ===
-    domains = pipeline.load_domains(
+    domains = load_domains(
         config,
         content_dir=content_dir,
         style_dir=style_dir,
@@ -171,7 +172,7 @@ def check_options(config: Config, distribution: tf.distribute.Strategy, jit_comp
 
 def _fit_and_export(
     gan: SiameseGAN,
-    domains: dict[str, pipeline.Domain],
+    domains: dict[str, Domain],
     folder: RunFolder,
     checkpoints: Checkpoints,
     watched: Watched | None,

@@ -49,6 +49,7 @@ FORBIDDEN = {
     "gan_hd.optimizer": {"gan_hd"},
     "gan_hd.functional": {"gan_hd.training", "gan_hd.pipeline", "gan_hd.export", "gan_hd.callbacks"},
     "gan_hd.crops": {"gan_hd.models", "gan_hd.gan", "gan_hd.pipeline", "tensorflow", "keras"},
+    "gan_hd.domains": {"gan_hd.models", "gan_hd.gan", "gan_hd.pipeline"},
     "gan_hd.pipeline": {"gan_hd.models", "gan_hd.gan", "gan_hd.losses"},
     "gan_hd.gan": {"gan_hd.callbacks", "gan_hd.checkpoints", "gan_hd.export", "gan_hd.pipeline"},
     "gan_hd.export": {"gan_hd.gan", "gan_hd.translator"},

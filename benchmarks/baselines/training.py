@@ -28,6 +28,7 @@ from benchmarks.baselines.cut import CUT
 from benchmarks.baselines.cyclegan import CycleGAN
 from gan_hd import callbacks, pipeline, pixels, runtime
 from gan_hd.config import Config
+from gan_hd.domains import load_domains
 from gan_hd.export import export_generator
 from gan_hd.files import whole_file
 
@@ -94,9 +95,7 @@ def train(
     )
     folder = Path(run_dir)
     claim(folder, {"method": method, "config": json.loads(json.dumps(dataclasses.asdict(config)))})
-    domains = pipeline.load_domains(
-        config, content_dir=content_dir, style_dir=style_dir, memory_bytes=2 * 2**30
-    )
+    domains = load_domains(config, content_dir=content_dir, style_dir=style_dir, memory_bytes=2 * 2**30)
     skipped = domains["content"].skipped | domains["style"].skipped
     model = METHODS[method](config, dtype=runtime.choose_precision(precision))
     manager = tf.train.CheckpointManager(
