@@ -132,6 +132,8 @@ class TrainConfig:
     #: Adam, two time scales (TTUR).
     generator_lr: float = 2e-4
     discriminator_lr: float = 4e-4
+    #: Both rates rise to their value in so many steps: Adam's first ones are as large as its later ones, and less sure.
+    lr_warmup_steps: int = 0
     #: Both rates stay for so many steps and then halve, smoothly, with every further half life. Half life 0 = never.
     lr_constant_steps: int = 0
     lr_half_life_steps: int = 0
@@ -180,7 +182,7 @@ PRESETS: dict[str, Config] = {
         generator=GeneratorConfig(context_size=32, scale_range_px=(576, 3072), noise_channels=4),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4, tones_weight=2.0, tones_cell_px=32, seam_weight=4.0),
-        train=TrainConfig(beta_2=0.99, lr_constant_steps=5000, lr_half_life_steps=1000),
+        train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=5000, lr_half_life_steps=1000),
     ),
     # Calmer than the default, at the scales of the sample set: the gated head broke down on it.
     "demo": Config(
@@ -376,7 +378,7 @@ def validate(config: Config) -> Config:
     )
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
-    for name in ("lr_constant_steps", "lr_half_life_steps"):
+    for name in ("lr_warmup_steps", "lr_constant_steps", "lr_half_life_steps"):
         _require(getattr(train, name) >= 0, f"train.{name}", getattr(train, name), ">= 0")
     _require(0 <= train.seed < 2**32, "train.seed (--seed)", train.seed, "0..2**32-1")
     _require(0 <= train.context_dropout <= 1, "train.context_dropout", train.context_dropout, "0..1")

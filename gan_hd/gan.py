@@ -22,7 +22,7 @@ from gan_hd.config import Config
 from gan_hd.models.combo import Combo
 from gan_hd.models.discriminator import Discriminator
 from gan_hd.models.generator import Generator
-from gan_hd.optimizer import Adam, Halving
+from gan_hd.optimizer import Adam, LearningRate
 from gan_hd.thumbnail import Whole
 
 #: Every value that train_step reports, in the order of the logs.
@@ -106,8 +106,10 @@ class SiameseGAN(keras.Model):
 
         def adam(peak: float, name: str, variables: list) -> keras.optimizers.Optimizer:
             rate: Any = peak
-            if train.lr_half_life_steps:
-                rate = Halving(peak, train.lr_constant_steps, train.lr_half_life_steps)
+            if train.lr_warmup_steps or train.lr_half_life_steps:
+                rate = LearningRate(
+                    peak, train.lr_warmup_steps, train.lr_constant_steps, train.lr_half_life_steps
+                )
             optimizer: Any = Adam(rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name)
             if self.dtype_policy.compute_dtype == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")

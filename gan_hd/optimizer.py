@@ -38,24 +38,28 @@ class Adam(keras.optimizers.Adam):
         )
 
 
-class Halving(keras.optimizers.schedules.LearningRateSchedule):
-    """η until step `constant_steps`, then η·2^(-(step - constant_steps) / half_life_steps); half life 0: η for ever.
+class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
+    """η·min(1, (step + 1) / warmup_steps) until step `constant_steps`, then halved with every `half_life_steps`.
 
-    The end of a training need not be known, as for a decay to zero: it can always go on.
+    η·2^(-(step - constant_steps) / half_life_steps), smoothly; half life 0: η for ever. The end of a training need not
+    be known, as for a decay to zero: it can always go on.
     """
 
-    def __init__(self, peak: float, constant_steps: int, half_life_steps: int) -> None:
-        self.peak, self.constant_steps, self.half_life_steps = peak, constant_steps, half_life_steps
+    def __init__(self, peak: float, warmup_steps: int, constant_steps: int, half_life_steps: int) -> None:
+        self.peak, self.warmup_steps = peak, warmup_steps
+        self.constant_steps, self.half_life_steps = constant_steps, half_life_steps
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        rate = self.peak * tf.minimum((step + 1.0) / max(1, self.warmup_steps), 1.0)
         if not self.half_life_steps:
-            return tf.constant(self.peak)
-        past = tf.maximum(tf.cast(step, tf.float32) - self.constant_steps, 0.0)
-        return self.peak * 0.5 ** (past / self.half_life_steps)
+            return rate
+        return rate * 0.5 ** (tf.maximum(step - self.constant_steps, 0.0) / self.half_life_steps)
 
     def get_config(self) -> dict:
         return {
             "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
             "constant_steps": self.constant_steps,
             "half_life_steps": self.half_life_steps,
         }

@@ -23,6 +23,7 @@ def still(smoke):
             "discriminator.spectral_norm=true",
             "losses.lecam_weight=0.1",
             "train.context_dropout=0",
+            "train.lr_warmup_steps=2",
             "train.lr_constant_steps=1",
             "train.lr_half_life_steps=1",
         ],

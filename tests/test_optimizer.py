@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gan_hd.optimizer import Adam, Halving
+from gan_hd.optimizer import Adam, LearningRate
 
 
 def _weights():
@@ -38,10 +38,11 @@ def test_updates_are_those_of_keras(jit_compile):
 
 
 @pytest.mark.parametrize(
-    ("step", "expected"), [(0, 0.2), (100, 0.2), (110, 0.1), (115, 0.2 * 0.5**1.5), (140, 0.0125)]
+    ("step", "expected"),
+    [(0, 0.02), (4, 0.1), (9, 0.2), (100, 0.2), (110, 0.1), (115, 0.2 * 0.5**1.5), (140, 0.0125)],
 )
-def test_the_rate_halves_after_its_constant_steps(step, expected):
-    rate = Halving(0.2, 100, 10)
+def test_the_rate_rises_and_halves_after_its_constant_steps(step, expected):
+    rate = LearningRate(0.2, 10, 100, 10)
     assert float(rate(tf.constant(step, tf.int64))) == pytest.approx(expected, rel=1e-5)
-    assert float(Halving(0.2, 100, 0)(tf.constant(step))) == pytest.approx(0.2)
-    assert float(Halving.from_config(rate.get_config())(step)) == pytest.approx(expected, rel=1e-5)
+    assert float(LearningRate(0.2, 0, 100, 0)(tf.constant(step))) == pytest.approx(0.2)
+    assert float(LearningRate.from_config(rate.get_config())(step)) == pytest.approx(expected, rel=1e-5)
