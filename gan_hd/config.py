@@ -64,6 +64,11 @@ class GeneratorConfig:
     #: Start as the identity and learn what to change; off: start from noise, nothing of the input added to the output.
     identity_start: bool = True
 
+    @property
+    def grain_px(self) -> int:
+        """Side of the cells that get a grain where they are of one colour, px: those of G's noise; 0 without it."""
+        return 2 ** len(self.widths) if self.noise_channels else 0
+
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:

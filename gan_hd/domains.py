@@ -84,6 +84,7 @@ class Domain:
     skipped: dict[str, str]  # path -> why
     slots: int
     visits: int
+    grain_px: int = 0  # side of the cells that get a grain where they are of one colour; 0 for none
     decoded: Decoded = field(default_factory=lambda: Decoded(_SLOTS + _SPARE))
 
     def __len__(self) -> int:
@@ -136,6 +137,7 @@ def load_domains(
             domain,
             name=name,
             min_side_px=max(config.crop_px),
+            grain_px=config.generator.grain_px if name == "content" else 0,
             memory_bytes=memory_bytes,
             thumbnail_px=config.generator.thumbnail_px,
             holdout=config.train.holdout,
@@ -157,6 +159,7 @@ def load_domain(
     min_side_px: int,
     memory_bytes: int,
     thumbnail_px: int,
+    grain_px: int = 0,
     holdout: float = 0.0,
     hint: str = "",
     progress: bool = True,
@@ -170,6 +173,7 @@ def load_domain(
         min_side_px: pictures with a side below this after shrinking are enlarged to it, and counted.
         memory_bytes: at most this much is kept, and at least 16 pictures where not all fit.
         thumbnail_px: T, side of the thumbnails.
+        grain_px: of the Domain.
         holdout: share of the pictures that is left out; see files.held_out.
         hint: what to do about an empty folder, appended to that error.
 
@@ -255,6 +259,7 @@ def load_domain(
         skipped,
         slots=slots,
         visits=visits,
+        grain_px=grain_px,
     )
 
 

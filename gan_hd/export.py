@@ -129,7 +129,7 @@ def describe(
         "halo_px": _halo_px(generator),
         "thumbnail_px": generator.config.thumbnail_px,
         # Cells of so many px that are of one colour get a grain (gan_hd.grain) for G's noise to see; 0: it has none.
-        "grain_px": _grain_px(generator),
+        "grain_px": generator.config.grain_px,
         "context_size": generator.context_size,
         # Where it has two sides, the signature `context` takes side_px.
         "scale_range_px": list(generator.config.scale_range_px),
@@ -286,12 +286,8 @@ def _paint(generator: Generator, pixels: tf.Tensor, tile: Any, encode: Any | Non
         tile_px=tile_px,
         halo_px=_halo_px(generator),
         stride_px=generator.stride_px,
-        grain_px=_grain_px(generator),
+        grain_px=generator.config.grain_px,
     )
-
-
-def _grain_px(generator: Generator) -> int:
-    return generator.stride_px if generator.config.noise_channels else 0
 
 
 def _encode_jpeg(pixels: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from gan_hd.pixels import LEVELS
 
-_PRIME = 1021
+#: The grain repeats after so many rows and columns.
+PERIOD = 1021
 
 
 def with_grain(window: np.ndarray, ys: np.ndarray, xs: np.ndarray, *, cell_px: int) -> np.ndarray:
@@ -50,9 +51,9 @@ def tensor_with_grain(window: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor, *, cell_p
 
 
 def _levels(ys: Any, xs: Any) -> Any:
-    """-1, 0 or 1 for each place, int32: squares modulo a prime, of whole numbers that fit 32 bits."""
-    y, x = ys % _PRIME, xs % _PRIME
-    state = (31 * y + x) % _PRIME
+    """-1, 0 or 1 for each place, int32: squares modulo the period, a prime, of whole numbers that fit 32 bits."""
+    y, x = ys % PERIOD, xs % PERIOD
+    state = (31 * y + x) % PERIOD
     for _ in range(3):
-        state = (state * state + 7 * y + 3 * x + 1) % _PRIME
+        state = (state * state + 7 * y + 3 * x + 1) % PERIOD
     return state % 3 - 1

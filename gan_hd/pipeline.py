@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from gan_hd import crops, pixels, runtime
+from gan_hd import crops, grain, pixels, runtime
 from gan_hd.config import Config
 from gan_hd.domains import Domain
 from gan_hd.thumbnail import Whole
@@ -89,7 +89,15 @@ def random_sample(
     picture, small = domain.picture(number), domain.thumbnails[number]
     crop = crops.random_crop(picture, draws, domain.config, crop_px=crop_px)
     whole = Whole(small[:, ::-1] if crop.mirrored else small, max(picture.shape[:2]) / crop.scale)
-    return crop.pixels, whole
+    window = crop.pixels
+    if domain.grain_px:  # as if it were cut out anywhere
+        ys, xs = (
+            np.arange(side) + int(draw * grain.PERIOD) for side, draw in zip(crop_px, draws[-2:], strict=True)
+        )
+        window = pixels.to_integer(
+            grain.with_grain(pixels.to_float(window), ys, xs, cell_px=domain.grain_px), np.uint8
+        )
+    return window, whole
 
 
 def fixed_samples(

@@ -29,6 +29,7 @@ from gan_hd.callbacks import Interval
 from gan_hd.config import Config, DomainConfig
 from gan_hd.evaluation import Evaluation, Report, Settings
 from gan_hd.gan import SiameseGAN
+from gan_hd.grain import with_grain
 from gan_hd.metrics.seams import json_safe
 from gan_hd.metrics.style import DISTANCES
 from gan_hd.thumbnail import Whole, thumbnail
@@ -179,7 +180,11 @@ def paint(gan: SiameseGAN, region: np.ndarray, whole: Whole) -> np.ndarray:
     Raises:
         ValueError: the generator gives values that are not finite.
     """
-    painted = gan(pixels.to_float(region)[None], whole=whole)
+    values, cell_px = pixels.to_float(region), gan.config.generator.grain_px
+    if cell_px:
+        ys, xs = (np.arange(side) for side in region.shape[:2])
+        values = with_grain(values, ys, xs, cell_px=cell_px)
+    painted = gan(values[None], whole=whole)
     return pixels.to_integer(painted.numpy()[0].astype(np.float32))
 
 

@@ -236,3 +236,18 @@ def test_held_out_pictures_are_never_cropped(noise_folder):
     assert held and _load(folder, holdout=0.3).paths == [str(path) for path in training]
     with pytest.raises(EmptyDomainError, match="--holdout=1 leaves no picture"):
         _load(folder, holdout=1)
+
+
+def test_crops_of_one_colour_have_grain_where_it_is_asked_for(tmp_path):
+    PIL.Image.new("RGB", (96, 96), (200, 180, 20)).save(tmp_path / "flat.png")
+    crops_of = [
+        [
+            pipeline.random_sample(_load(tmp_path, grain_px=cell), index, crop_px=CROP, seed=0)[0].astype(int)
+            for index in (1, 2)
+        ]
+        for cell in (0, 8)
+    ]
+    plain, grainy = crops_of
+    assert (plain[0] == [200, 180, 20]).all()
+    assert set(np.unique(grainy[0] - plain[0])) == {-1, 0, 1}
+    assert not np.array_equal(*grainy)  # as if from different places
