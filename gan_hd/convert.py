@@ -61,10 +61,11 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
     body = keras.Model(generator.network.inputs, generator.network.get_layer("rgb").output)
 
     def predict(pixels: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
-        t = tf.tanh(body(pixels if context is None else [pixels, context]))
+        h = body(pixels if context is None else [pixels, context])
         if not generator.config.identity_start:
-            return t
-        # layers.IdentityStart without atanh, which LiteRT lacks: tanh(atanh(y) + h) = (y + t)/(1 + y·t), t = tanh(h).
+            return tf.tanh(h)
+        # layers.IdentityStart without atanh, which LiteRT lacks: tanh(atanh(y) + b) = (y + t)/(1 + y·t), t = tanh(b).
+        t = tf.tanh(generator.network.get_layer("identity_start").bounded(h))
         y = 0.97 * tf.clip_by_value(pixels, -1.0, 1.0)
         return (y + t) / (1.0 + y * t)
 

@@ -85,6 +85,19 @@ def test_identity_start():
     assert np.all(layers.IdentityStart()(x, np.ones_like(x)).numpy() > 0.97 * x)
 
 
+def test_what_is_added_to_the_picture_is_bounded_and_never_without_a_gradient():
+    x = tf.constant([-1.0, 0.0, 1.0])[:, None, None, None] * tf.ones([3, 1, 1, 3])
+    for h in (-50.0, 50.0):
+        added = tf.fill([3, 1, 1, 3], h)
+        with tf.GradientTape() as tape:
+            tape.watch(added)
+            y = layers.IdentityStart()(x, added)
+        assert (np.diff(y[:, 0, 0, 0]) > 1e-3).all()  # darker stays darker
+        far = 0 if h > 0 else 2  # what it moves the farthest
+        assert 0.5 < abs(float(y[far, 0, 0, 0])) < 0.73
+        assert (np.abs(tape.gradient(y, added)) > 1e-7).all()
+
+
 @pytest.mark.parametrize(
     "layer",
     [
