@@ -54,7 +54,7 @@ _SCALE = flags.DEFINE_list(
 _CONTEXT = flags.DEFINE_string(
     "context",
     None,
-    "Picture whose look all others take: what the generator is told about the whole picture comes from it. "
+    "Picture whose look all others take: what the generator is told about the whole picture, but for its size. "
     "Default: each picture's own.",
 )
 

@@ -64,6 +64,7 @@ VARIANTS: dict[str, list[str]] = {
     "paintings_1024px": ["style.side_px=1024"],
     # Generator
     "identity_start_off": ["generator.identity_start=false"],
+    "unbounded": ["generator.bounded=false"],
     "context_off": ["generator.context_size=0", "generator.scale_range_px=[]"],
     "scale_untold": ["generator.scale_range_px=[]"],
     "noise_off": ["generator.noise_channels=0"],

@@ -77,14 +77,19 @@ def main(argv: list[str]) -> int:
 
 def _measure(translator, photos: list[np.ndarray]) -> dict[str, dict[str, float]]:
     """Figures by kind of context, means over the photographs."""
-    own = [translator.contexts_of(ArrayRows(p), height=p.shape[0], width=p.shape[1]) for p in photos]
     found: dict[str, list[list[float]]] = {}
     for index, photo in enumerate(photos):
         contexts = [("own", None)]
         if translator.takes_context:
             contexts.append(("none", np.array(translator.metadata["null_context"], np.float32)))
             others = [(index + step) % len(photos) for step in range(1, _OTHERS + 1)]
-            contexts += [("others", own[other][0]) for other in others if other != index]
+            for look in (photos[other] for other in others if other != index):
+                height, width, _ = look.shape
+                side_px = max(photo.shape[:2])  # another's look, at the photograph's own scale
+                found_for = translator.contexts_of(
+                    ArrayRows(look), height=height, width=width, sides_px=[side_px]
+                )
+                contexts.append(("others", found_for[0]))
         first = None
         for kind, context in contexts:
             painted = translator.translate(photo, context=context)

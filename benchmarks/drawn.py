@@ -1,6 +1,6 @@
 """Training data for the benchmarks: drawn landscapes as both domains, so that no folder has to be named.
 
-In: a configuration. Out: domains of gan_hd.pipeline, and batches as training sees them.
+In: a configuration. Out: domains of gan_hd.domains, and batches as training sees them.
 """
 
 from __future__ import annotations

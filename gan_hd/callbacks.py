@@ -242,14 +242,14 @@ class SampleGrid(Interval):
         n, h, w, _ = self.content.shape
         joined, in_one_piece = [], []
         for index, content in enumerate(self.content):
-            whole = Whole(*(x[index : index + 1] for x in self.wholes))
+            whole = self.wholes.rows(slice(index, index + 1))
             # The same cut as Combo's, over more tiles.
             tiles = (
                 content.reshape(h // tile, tile, w // tile, tile, 3)
                 .transpose(0, 2, 1, 3, 4)
                 .reshape(-1, tile, tile, 3)
             )
-            painted = gan(tiles, whole=Whole(*(np.repeat(x, len(tiles), axis=0) for x in whole))).numpy()
+            painted = gan(tiles, whole=self.wholes.rows(np.full(len(tiles), index))).numpy()
             painted = painted.reshape(h // tile, w // tile, tile, tile, 3).transpose(0, 2, 1, 3, 4)
             joined.append(painted.reshape(h, w, 3))
             in_one_piece.append(gan(content[None], whole=whole).numpy()[0])

@@ -52,7 +52,7 @@ class GeneratorConfig:
     blocks: int = 3
     #: Channels of the last, full-resolution layer before RGB.
     head_width: int = 16
-    #: Length of the context vector, what G is told about the whole picture; 0 = nothing.
+    #: Length of the context vector, what G is told about the whole picture; 0 = nothing, and then no scale either.
     context_size: int = 0
     #: Side of the thumbnail of the whole picture that the context is computed from, px; a multiple of 16.
     thumbnail_px: int = 64
@@ -63,6 +63,8 @@ class GeneratorConfig:
     noise_channels: int = 0
     #: Start as the identity and learn what to change; off: start from noise, nothing of the input added to the output.
     identity_start: bool = True
+    #: Bound what G adds to the picture, so that it always finds back (layers.IdentityStart).
+    bounded: bool = False
 
     @property
     def grain_px(self) -> int:
@@ -184,7 +186,9 @@ PRESETS: dict[str, Config] = {
     "default": Config(
         content=DomainConfig(side="long", side_px=2304, scale_min=0.75, scale_max=4.0, flat_share=0.35),
         style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2, flat_share=0.35),
-        generator=GeneratorConfig(context_size=32, scale_range_px=(576, 3072), noise_channels=4),
+        generator=GeneratorConfig(
+            context_size=32, scale_range_px=(576, 3072), noise_channels=4, bounded=True
+        ),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4, tones_weight=2.0, tones_cell_px=32, seam_weight=2.0),
         train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=4500, lr_half_life_steps=1000),
@@ -210,6 +214,7 @@ PRESETS: dict[str, Config] = {
             thumbnail_px=16,
             scale_range_px=(32, 96),
             noise_channels=2,
+            bounded=True,
         ),
         discriminator=DiscriminatorConfig(widths=(8, 8), latent_size=8),
         combo=ComboConfig(tile_px=16, whole_share=0.5, random_phase=True),

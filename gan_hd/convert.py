@@ -4,7 +4,7 @@ Both hold what the SavedModel's signatures `context` and `tile` compute together
 [-1, 1], h and w multiples of the stride, ``thumbnail`` [1, T, T, 3] of the whole picture they are from and ``side_px``
 [1], its long side -> ``translated``, of the pixels' shape, in float32. A generator without context takes no thumbnail,
 one that is not told the scale no side. Tiling,
-decoding and encoding are the caller's; the metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and
+grain (gan_hd.grain), decoding and encoding are the caller's; the metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and
 within ONNX files too.
 """
 
@@ -65,7 +65,7 @@ def to_litert(generator: Generator, output: str | os.PathLike, *, metadata: dict
         if not generator.config.identity_start:
             return tf.tanh(h)
         # layers.IdentityStart without atanh, which LiteRT lacks: tanh(atanh(y) + b) = (y + t)/(1 + y·t), t = tanh(b).
-        t = tf.tanh(generator.network.get_layer("identity_start").bounded(h))
+        t = tf.tanh(generator.network.get_layer("identity_start").added(h))
         y = 0.97 * tf.clip_by_value(pixels, -1.0, 1.0)
         return (y + t) / (1.0 + y * t)
 

@@ -20,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 from gan_hd.files import whole_file
-from gan_hd.gan import Batch, SiameseGAN
-from gan_hd.optimizer import LearningRate, adam
+from gan_hd.gan import Batch, SiameseGAN, learning_rate
+from gan_hd.optimizer import adam
 from gan_hd.thumbnail import Whole
 
 #: By name, see :func:`initial_state`.
@@ -81,10 +81,7 @@ def train_step(gan: SiameseGAN, state: State, batch: Batch) -> tuple[State, dict
             ("d", gan.discriminator, found.d, train.discriminator_lr),
             ("g", gan.generator, found.g, train.generator_lr),
         ):
-            schedule = LearningRate(
-                peak, train.lr_warmup_steps, train.lr_constant_steps, train.lr_half_life_steps
-            )
-            rate = schedule(step - 1)
+            rate = learning_rate(train, peak)(step - 1)
             momentum, velocity = [], []
             for variable, gradient, m, v in zip(
                 network.trainable_variables,

@@ -5,7 +5,8 @@ the pictures they are from (thumbnail.py). Out: named loss terms.
 
 Both updates come from one forward pass: G translates A to AB once, D maps A, B and AB to latent vectors once, and
 each network's gradient is taken of its own loss at the same weights (simultaneous updates). D's loss does
-not reach G's weights nor the reverse, so nothing is computed twice.
+not reach G's weights nor the reverse, so nothing is computed twice; but for `seam`, which translates once more, without
+gradient, what was cut into tiles.
 
 Reference: M. Pasini, "Style transfer with GANs on HD images", 2019.
 """
@@ -18,7 +19,7 @@ import keras
 import tensorflow as tf
 
 from gan_hd import losses
-from gan_hd.config import Config
+from gan_hd.config import Config, TrainConfig
 from gan_hd.models.combo import Combo
 from gan_hd.models.discriminator import Discriminator
 from gan_hd.models.generator import Generator
@@ -50,6 +51,16 @@ METRICS = (
 
 #: (crops A, of which pictures), (crops B, of which pictures)
 Batch = tuple[tuple[tf.Tensor, Whole], tuple[tf.Tensor, Whole]]
+
+
+def learning_rate(train: TrainConfig, peak: float) -> LearningRate:
+    """The schedule that both networks have, each with a peak of its own."""
+    return LearningRate(
+        peak,
+        warmup_steps=train.lr_warmup_steps,
+        constant_steps=train.lr_constant_steps,
+        half_life_steps=train.lr_half_life_steps,
+    )
 
 
 class Gradients(NamedTuple):
@@ -105,11 +116,8 @@ class SiameseGAN(keras.Model):
         train = self.config.train
 
         def adam(peak: float, name: str, variables: list) -> keras.optimizers.Optimizer:
-            rate: Any = peak
-            if train.lr_warmup_steps or train.lr_half_life_steps:
-                rate = LearningRate(
-                    peak, train.lr_warmup_steps, train.lr_constant_steps, train.lr_half_life_steps
-                )
+            varies = train.lr_warmup_steps or train.lr_half_life_steps
+            rate: Any = learning_rate(train, peak) if varies else peak
             optimizer: Any = Adam(rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name)
             if self.dtype_policy.compute_dtype == "float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
@@ -166,13 +174,13 @@ class SiameseGAN(keras.Model):
             weights = self.config.losses
             if weights.identity_weight:
                 count = max(1, b.shape[0] // 4)
-                context_b = self.generator.encode(Whole(*(x[:count] for x in whole_b)))
+                context_b = self.generator.encode(whole_b.rows(slice(count)))
                 same = self.generator(b[:count], context=context_b, training=True)
                 terms["identity"] = losses.identity(b[:count], same)
             if weights.tones_weight:
                 terms["tones"] = losses.tones(a, ab, cell_px=weights.tones_cell_px)
             if weights.seam_weight:
-                cut = slice(self._whole_count(a), None)
+                cut = slice(self._uncut_count(a), None)
                 with tape.stop_recording():  # tiles are to follow the picture, not the picture its tiles
                     told = None if context is None else context[cut]
                     in_one_piece = self.generator(a[cut], context=told, training=True)
@@ -211,17 +219,17 @@ class SiameseGAN(keras.Model):
     def translate_crops(self, a: tf.Tensor, context: tf.Tensor | None) -> tf.Tensor:
         """AB: the first `whole_share` of the batch in one piece, the rest as a Combo of tiles."""
         combo = self.config.combo
-        whole = self._whole_count(a)
-        contexts = [None, None] if context is None else [context[:whole], context[whole:]]
+        uncut = self._uncut_count(a)
+        contexts = [None, None] if context is None else [context[:uncut], context[uncut:]]
         parts = []
-        if whole:
-            parts.append(self.generator(a[:whole], context=contexts[0], training=True))
-        if whole < a.shape[0]:
+        if uncut:
+            parts.append(self.generator(a[:uncut], context=contexts[0], training=True))
+        if uncut < a.shape[0]:
             phase = self._random_phase() if combo.random_phase else None
-            parts.append(self.combo(a[whole:], context=contexts[1], phase=phase, training=True))
+            parts.append(self.combo(a[uncut:], context=contexts[1], phase=phase, training=True))
         return tf.concat(parts, axis=0)
 
-    def _whole_count(self, a: tf.Tensor) -> int:
+    def _uncut_count(self, a: tf.Tensor) -> int:
         return round(self.config.combo.whole_share * a.shape[0])
 
     def loss_terms(self, z_a: tf.Tensor, z_b: tf.Tensor, z_ab: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -36,7 +36,8 @@ def with_grain(window: np.ndarray, ys: np.ndarray, xs: np.ndarray, *, cell_px: i
         return window
     levels = _levels(ys[:, None].astype(np.int32), xs[None].astype(np.int32))
     levels *= flat.repeat(cell_px, axis=0).repeat(cell_px, axis=1)
-    return np.clip(window + levels[..., None] / np.float32(LEVELS), np.float32(-1), np.float32(1))
+    added = levels.astype(np.float32)[..., None] / np.float32(LEVELS)
+    return np.clip(window + added, np.float32(-1), np.float32(1))
 
 
 def tensor_with_grain(window: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor, *, cell_px: int) -> tf.Tensor:

@@ -282,29 +282,36 @@ class IdentityStart(keras.layers.Layer):
     """Adds a network's output h to its input picture x in tanh's domain: tanh(atanh(0.97·x) + b(h)).
 
     With h = 0, which a zero-initialised last convolution gives, the output is 0.97·x: the content is there
-    from the first step. b(h) = h / (1 + |h|/3) lies between -3 and 3 and flattens slowly: a G that has gone too far
-    keeps a gradient to come back by, and it cannot make one colour of everything, for black becomes 0.72 at most and
-    white -0.72 at least.
+    from the first step. b(h) = h, or, where `bounded`, h / (1 + |h|/3), which lies between -3 and 3 and flattens
+    slowly: a G that has gone too far keeps a gradient to come back by, and it cannot make one colour of everything, for
+    black becomes 0.72 at most and white -0.72 at least.
 
     In: x, h [n, h, w, 3], x in [-1, 1]; out: float32 in (-1, 1).
     """
 
     _MOST = 3.0
 
+    def __init__(self, *, bounded: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bounded = bounded
+
     def call(self, x: tf.Tensor, h: tf.Tensor) -> tf.Tensor:
         x = tf.cast(x, tf.float32)
-        return tf.tanh(tf.atanh(0.97 * tf.clip_by_value(x, -1.0, 1.0)) + self.bounded(h))
+        return tf.tanh(tf.atanh(0.97 * tf.clip_by_value(x, -1.0, 1.0)) + self.added(h))
 
-    def bounded(self, h: tf.Tensor) -> tf.Tensor:
+    def added(self, h: tf.Tensor) -> tf.Tensor:
         """b(h), float32."""
         h = tf.cast(h, tf.float32)
-        return h / (1.0 + tf.abs(h) / self._MOST)
+        return h / (1.0 + tf.abs(h) / self._MOST) if self.bounded else h
 
     def compute_output_shape(self, x_shape: tuple, h_shape: tuple) -> tuple:
         return x_shape
 
     def compute_output_spec(self, x: Any, h: Any) -> keras.KerasTensor:
         return keras.KerasTensor(x.shape, dtype="float32")
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"bounded": self.bounded}
 
 
 @keras.saving.register_keras_serializable("gan_hd")

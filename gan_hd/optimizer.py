@@ -45,7 +45,9 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     be known, as for a decay to zero: it can always go on.
     """
 
-    def __init__(self, peak: float, warmup_steps: int, constant_steps: int, half_life_steps: int) -> None:
+    def __init__(
+        self, peak: float, *, warmup_steps: int = 0, constant_steps: int = 0, half_life_steps: int = 0
+    ) -> None:
         self.peak, self.warmup_steps = peak, warmup_steps
         self.constant_steps, self.half_life_steps = constant_steps, half_life_steps
 

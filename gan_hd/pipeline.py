@@ -10,6 +10,8 @@ Whole (thumbnail.py) of the pictures they are from.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,6 +19,20 @@ from gan_hd import crops, grain, pixels, runtime
 from gan_hd.config import Config
 from gan_hd.domains import Domain
 from gan_hd.thumbnail import Whole
+
+
+class Sample(NamedTuple):
+    """A crop, and what there is to tell of the picture it is from.
+
+    Attributes:
+        pixels: uint8 [crop_h, crop_w, 3].
+        thumbnail: uint8 [T, T, 3], mirrored together with the crop.
+        side_px: the long side of the picture at the crop's scale.
+    """
+
+    pixels: np.ndarray
+    thumbnail: np.ndarray
+    side_px: float
 
 
 def training_batches(
@@ -28,13 +44,7 @@ def training_batches(
     def draw(indices: np.ndarray) -> list[np.ndarray]:
         parts: list[np.ndarray] = []
         for domain, stream in ((content, 2 * seed), (style, 2 * seed + 1)):
-            samples = [random_sample(domain, int(k), crop_px=crop_px, seed=stream) for k in indices]
-            wholes = [whole for _, whole in samples]
-            parts += [
-                np.stack([crop for crop, _ in samples]),
-                np.stack([whole.thumbnails for whole in wholes]),
-            ]
-            parts.append(np.array([whole.sides_px for whole in wholes], np.float32))
+            parts += _stacked([random_sample(domain, int(k), crop_px=crop_px, seed=stream) for k in indices])
         return parts
 
     shapes = [
@@ -51,8 +61,8 @@ def training_batches(
             for part, shape in zip(parts, shapes, strict=True)
         ]
         a, b = (
-            (pixels.tensor_to_float(crops), Whole(pixels.tensor_to_float(thumbnails), sides_px))
-            for crops, thumbnails, sides_px in (parts[:3], parts[3:])
+            (pixels.tensor_to_float(found), Whole(pixels.tensor_to_float(thumbnails), sides_px))
+            for found, thumbnails, sides_px in (parts[:3], parts[3:])
         )
         return a, b
 
@@ -68,9 +78,7 @@ def training_batches(
     )
 
 
-def random_sample(
-    domain: Domain, index: int, *, crop_px: tuple[int, int], seed: int
-) -> tuple[np.ndarray, Whole]:
+def random_sample(domain: Domain, index: int, *, crop_px: tuple[int, int], seed: int) -> Sample:
     """Crop number `index` of the stream `seed`, and what there is to tell of the picture it is from.
 
     Args:
@@ -79,16 +87,12 @@ def random_sample(
         crop_px: height and width of the crop.
         seed: the stream; the same (seed, index) gives the same crop, always.
 
-    Returns:
-        uint8 [crop_h, crop_w, 3], and a Whole of one picture: uint8 [T, T, 3], mirrored together with the crop, and
-        the long side of the picture at the crop's scale, px.
     """
     number = domain.number(index, seed)
     random = np.random.Generator(np.random.Philox(key=[seed % 2**63, index]))
     draws = random.random(crops.draws_needed(domain.config))
     picture, small = domain.picture(number), domain.thumbnails[number]
     crop = crops.random_crop(picture, draws, domain.config, crop_px=crop_px)
-    whole = Whole(small[:, ::-1] if crop.mirrored else small, max(picture.shape[:2]) / crop.scale)
     window = crop.pixels
     if domain.grain_px:  # as if it were cut out anywhere
         ys, xs = (
@@ -97,7 +101,7 @@ def random_sample(
         window = pixels.to_integer(
             grain.with_grain(pixels.to_float(window), ys, xs, cell_px=domain.grain_px), np.uint8
         )
-    return window, whole
+    return Sample(window, small[:, ::-1] if crop.mirrored else small, max(picture.shape[:2]) / crop.scale)
 
 
 def fixed_samples(
@@ -105,7 +109,11 @@ def fixed_samples(
 ) -> tuple[np.ndarray, Whole]:
     """`count` samples that never change, for grids: crops [count, h, w, 3] float32 in [-1, 1], and their Whole."""
     samples = [random_sample(domain, index, crop_px=crop_px, seed=seed) for index in range(count)]
-    found, wholes = zip(*samples, strict=True)
-    thumbnails = pixels.to_float(np.stack([whole.thumbnails for whole in wholes]))
-    sides_px = np.array([whole.sides_px for whole in wholes], np.float32)
-    return pixels.to_float(np.stack(found)), Whole(thumbnails, sides_px)
+    found, thumbnails, sides_px = _stacked(samples)
+    return pixels.to_float(found), Whole(pixels.to_float(thumbnails), sides_px)
+
+
+def _stacked(samples: list[Sample]) -> list[np.ndarray]:
+    """uint8 [n, crop_h, crop_w, 3], uint8 [n, T, T, 3], float32 [n]."""
+    found, thumbnails, sides_px = zip(*samples, strict=True)
+    return [np.stack(found), np.stack(thumbnails), np.array(sides_px, np.float32)]

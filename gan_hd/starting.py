@@ -44,8 +44,10 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
         if name in changed and not changed[name][0]:
             del changed[name]  # the kernels of what is added are zeros at first: nothing changes
     if changed:
-        flags = " ".join(f"--set={name}={json.dumps(old)}" for name, (old, _) in changed.items())
-        raise ValueError(f"--init_from={model} has another generator: add {flags}".replace(", ", ","))
+        flags = " ".join(
+            f"--set={name}={json.dumps(old, separators=(',', ':'))}" for name, (old, _) in changed.items()
+        )
+        raise ValueError(f"--init_from={model} has another generator: add {flags}")
     theirs = _by_path(generator)
     for ours in map(_by_path, (gan.generator, gan.ema_generator)):
         for path, variable in theirs.items():

@@ -4,7 +4,7 @@ T×T cells, whatever the picture's shape; each is the exact mean of the pixels t
 so reading a picture in bands, holding it in memory (numpy) and working inside a SavedModel's graph (TensorFlow) give
 the same numbers: a thumbnail must not depend on who computed it.
 
-In: integer pixels [h, w, 3]. Out: float32 [T, T, 3] in [-1, 1].
+In: integer pixels [h, w, 3]. Out: float32 [T, T, 3] in [-1, 1]. :class:`Whole` has them in batches, with the sizes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class Whole(NamedTuple):
 
     thumbnails: Any
     sides_px: Any = None
+
+    def rows(self, index: Any) -> Whole:
+        """Of some of the pictures: `index` is a slice, or an array of numbers where the fields are arrays."""
+        return Whole(self.thumbnails[index], None if self.sides_px is None else self.sides_px[index])
 
 
 def thumbnail(picture: np.ndarray, side_px: int) -> np.ndarray:

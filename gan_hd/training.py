@@ -162,6 +162,12 @@ def check_options(config: Config, distribution: tf.distribute.Strategy, jit_comp
             f"--batch_size must be a multiple of the {replicas} replica(s) and give each more than "
             f"losses.rotations = {config.losses.rotations} crops. Received: {batch_size}"
         )
+    share = config.combo.whole_share
+    if config.losses.seam_weight and round(share * batch_size / replicas) == batch_size // replicas:
+        raise ValueError(
+            f"combo.whole_share={share} leaves none of the {batch_size // replicas} crops of a replica to be cut: add "
+            "--set=losses.seam_weight=0"
+        )
     on_tpu = isinstance(distribution, tf.distribute.TPUStrategy)
     if config.combo.random_phase and (jit_compile or on_tpu):
         raise ValueError("--jit_compile and TPUs need static shapes: add --set=combo.random_phase=false")

@@ -9,6 +9,7 @@ from gan_hd import checkpoints
 from gan_hd.checkpoints import RunFolder, RunFolderError
 from gan_hd.config import apply_overrides
 from gan_hd.gan import SiameseGAN
+from gan_hd.thumbnail import Whole
 
 
 def _gan(config, dtype="float32"):
@@ -19,10 +20,11 @@ def _gan(config, dtype="float32"):
 
 def _batch():
     rng = np.random.default_rng(0)
-    return tuple(
-        tuple(tf.constant(rng.uniform(-1, 1, (4, s, s, 3)).astype(np.float32)) for s in (32, 16))
-        for _ in range(2)
-    )
+
+    def draw(side):
+        return tf.constant(rng.uniform(-1, 1, (4, side, side, 3)).astype(np.float32))
+
+    return tuple((draw(32), Whole(draw(16), tf.constant([32.0, 48.0, 64.0, 96.0]))) for _ in range(2))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])

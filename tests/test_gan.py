@@ -265,10 +265,10 @@ def test_each_crop_is_translated_in_the_context_of_its_own_picture():
     (a, whole), _ = _batch()
     contexts = gan.contexts(whole)
     together = gan.translate_crops(a, contexts).numpy()
-    whole = 2  # of four: whole_share is a half
+    uncut = 2  # of four: whole_share is a half
     for i in range(4):
-        context = gan.generator.encode(Whole(*(x[i : i + 1] for x in whole)))
-        translate = gan.generator if i < whole else gan.combo
+        context = gan.generator.encode(whole.rows(slice(i, i + 1)))
+        translate = gan.generator if i < uncut else gan.combo
         np.testing.assert_allclose(translate(a[i : i + 1], context=context)[0], together[i], atol=1e-4)
     other = gan.translate_crops(a, contexts[::-1]).numpy()
     assert np.abs(other - together).max() > 1e-3  # and it matters

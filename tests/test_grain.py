@@ -22,6 +22,7 @@ def _levels(window, colour):
 def test_grain_is_of_one_level_and_white(colour):
     flat = np.full((256, 256, 3), colour, np.float32)
     out = with_grain(flat, ROWS, ROWS, cell_px=8)
+    assert out.dtype == np.float32
     levels = _levels(out, colour)
     inside = {-1.0: {0, 1}, 0.25: {-1, 0, 1}, 1.0: {-1, 0}}[colour]
     assert set(np.unique(levels)) == inside and np.abs(out).max() <= 1

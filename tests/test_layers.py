@@ -91,7 +91,7 @@ def test_what_is_added_to_the_picture_is_bounded_and_never_without_a_gradient():
         added = tf.fill([3, 1, 1, 3], h)
         with tf.GradientTape() as tape:
             tape.watch(added)
-            y = layers.IdentityStart()(x, added)
+            y = layers.IdentityStart(bounded=True)(x, added)
         assert (np.diff(y[:, 0, 0, 0]) > 1e-3).all()  # darker stays darker
         far = 0 if h > 0 else 2  # what it moves the farthest
         assert 0.5 < abs(float(y[far, 0, 0, 0])) < 0.73

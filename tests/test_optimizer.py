@@ -42,7 +42,7 @@ def test_updates_are_those_of_keras(jit_compile):
     [(0, 0.02), (4, 0.1), (9, 0.2), (100, 0.2), (110, 0.1), (115, 0.2 * 0.5**1.5), (140, 0.0125)],
 )
 def test_the_rate_rises_and_halves_after_its_constant_steps(step, expected):
-    rate = LearningRate(0.2, 10, 100, 10)
+    rate = LearningRate(0.2, warmup_steps=10, constant_steps=100, half_life_steps=10)
     assert float(rate(tf.constant(step, tf.int64))) == pytest.approx(expected, rel=1e-5)
-    assert float(LearningRate(0.2, 0, 100, 0)(tf.constant(step))) == pytest.approx(0.2)
+    assert float(LearningRate(0.2, constant_steps=100)(tf.constant(step))) == pytest.approx(0.2)
     assert float(LearningRate.from_config(rate.get_config())(step)) == pytest.approx(expected, rel=1e-5)

@@ -121,7 +121,7 @@ def test_scale_jitter_covers_its_range(tmp_path):
     PIL.Image.fromarray(ramp).convert("RGB").save(tmp_path / "ramp.png")
     domain = _load(tmp_path, DomainConfig(side_px=240, scale_min=1.0, scale_max=4.0, candidates=1))
     slopes = [np.median(np.diff(_crop(domain, i)[4:-4, 16, 0])) * 127.5 for i in range(60)]
-    sides = [pipeline.random_sample(domain, i, crop_px=CROP, seed=0)[1].sides_px for i in range(60)]
+    sides = [pipeline.random_sample(domain, i, crop_px=CROP, seed=0).side_px for i in range(60)]
     mean_slopes = [np.diff(_crop(domain, i)[4:-4, 16, 0]).mean() * 127.5 for i in range(60)]
     np.testing.assert_allclose(sides, 240 / np.array(mean_slopes), rtol=0.05)  # what G is told of it
     assert 1.0 <= min(slopes) + 0.1 and min(slopes) < 1.3 and 3.3 < max(slopes) < 4.1
@@ -194,8 +194,8 @@ def test_a_crop_comes_with_its_own_picture_and_they_are_mirrored_together(noise_
     domain = dataclasses.replace(domain, config=config)
     mirrored = set()
     for index in range(24):
-        crop, whole = pipeline.random_sample(domain, index, crop_px=(16, 16), seed=0)
-        crop, small = pixels.to_float(crop), pixels.to_float(whole.thumbnails)
+        sample = pipeline.random_sample(domain, index, crop_px=(16, 16), seed=0)
+        crop, small = pixels.to_float(sample.pixels), pixels.to_float(sample.thumbnail)
         for path, own in by_picture.items():
             for flip in (False, True):
                 turned = own[:, ::-1] if flip else own

@@ -181,7 +181,8 @@ def _network(config: GeneratorConfig, context_size: int, dtype: Any) -> tuple[ke
     x = conv(3, "rgb", kernel_initializer=last)(x)
     reach = reach.up().conv(3).conv(3)
     if config.identity_start:
-        outputs = IdentityStart(dtype="float32", name="identity_start")(inputs, x)  # [n, h, w, 3]
+        start = IdentityStart(bounded=config.bounded, dtype="float32", name="identity_start")
+        outputs = start(inputs, x)  # [n, h, w, 3]
     else:
         outputs = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
     network_inputs = [inputs, context] if context_size else inputs
