@@ -19,7 +19,7 @@ LEARNING_RATE, BETA_1 = 2e-4, 0.5
 
 
 def crops_of(batch: Any) -> tuple[tf.Tensor, tf.Tensor]:
-    """The crops of a batch of gan_hd.pipeline, without the Whole that come along with them.
+    """The crops of a batch of gan_hd.pipeline, without the Whole that comes along with them.
 
     Returns:
         content and style, each [n, h, w, 3] float32 in [-1, 1].
