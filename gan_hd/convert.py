@@ -3,9 +3,8 @@
 Both hold what the SavedModel's signatures `context` and `tile` compute together: ``pixels`` float32 [n, h, w, 3] in
 [-1, 1], h and w multiples of the stride, ``thumbnail`` [1, T, T, 3] of the whole picture they are from and ``side_px``
 [1], its long side -> ``translated``, of the pixels' shape, in float32. A generator without context takes no thumbnail,
-one that is not told the scale no side. Tiling,
-grain (gan_hd.grain), decoding and encoding are the caller's; the metadata (stride_px, halo_px, ...) lies beside the file
-as NAME.json, and within ONNX files too.
+one that is not told the scale no side. Tiling, grain (gan_hd.grain), decoding and encoding are the caller's; the
+metadata (stride_px, halo_px, ...) lies beside the file as NAME.json, and within ONNX files too.
 """
 
 from __future__ import annotations
