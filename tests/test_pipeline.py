@@ -1,14 +1,13 @@
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow as tf
 
-from gan_hd import crops, files, pictures, pipeline, pixels
+from gan_hd import crops, pictures, pipeline, pixels
 from gan_hd.config import ComboConfig, Config, DomainConfig, TrainConfig
-from gan_hd.domains import Decoded, EmptyDomainError, load_domain
+from gan_hd.domains import Decoded, load_domain
 from gan_hd.thumbnail import thumbnail
 
 CROP = (32, 32)
@@ -87,20 +86,6 @@ def test_pictures_that_are_read_are_cropped_many_times_each_and_all_alike(noise_
     assert len(numbers) / len(read) > 3.5
 
 
-def test_decoded_pictures_are_read_once_and_the_oldest_goes():
-    decoded, read = Decoded(2), []
-
-    def get(number):
-        return decoded.get(number, lambda: read.append(number) or np.full(3, number))
-
-    with ThreadPoolExecutor(4) as workers:
-        found = list(workers.map(get, [1, 2, 1, 2, 1, 2]))
-    assert [int(x[0]) for x in found] == [1, 2, 1, 2, 1, 2] and sorted(read) == [1, 2]
-    for number in (1, 3, 1, 2):
-        get(number)
-    assert sorted(read) == [1, 2, 2, 3]
-
-
 def test_a_stream_can_start_anywhere(noise_folder):
     content, style = _load(noise_folder("a")), _load(noise_folder("b", seed=1), name="style")
     config = Config(combo=ComboConfig(tile_px=16), train=TrainConfig(batch_size=4))
@@ -154,30 +139,6 @@ def test_structure_sees_edges_not_grain():
     assert scores[0] == 0 and scores[2] > 4 * scores[1]
 
 
-def test_odd_files_are_named_counted_and_skipped(tmp_path, caplog):
-    import odd_pictures
-
-    good, bad = odd_pictures.make(tmp_path / "odd")
-    domain = _load(tmp_path / "odd")
-    assert {path.rpartition("/")[2] for path in domain.skipped} == bad
-    assert len(domain) == len(good)
-    for name in bad:
-        assert name in caplog.text
-    # One pixel, a ribbon and all the others can be cropped.
-    for index in range(len(domain)):
-        assert np.isfinite(_crop(domain, index)).all()
-
-
-def test_empty_folders_name_the_flag_and_the_remedy(tmp_path):
-    with pytest.raises(EmptyDomainError, match="--content_dir.*Fetch them"):
-        _load(tmp_path, hint=" Fetch them.")
-    with pytest.raises(EmptyDomainError, match="--content_dir.*no such"):
-        _load(tmp_path / "nowhere")
-    (tmp_path / "a.jpg").write_text("text")
-    with pytest.raises(EmptyDomainError, match="none of the 1 files"):
-        _load(tmp_path)
-
-
 def test_fixed_crops_do_not_depend_on_anything_but_the_seed(noise_folder):
     domain = _load(noise_folder("a"))
     first, again = (pipeline.fixed_samples(domain, crop_px=(64, 64), count=3, seed=-1) for _ in range(2))
@@ -228,14 +189,6 @@ def test_a_file_that_changes_under_a_training_is_named(noise_folder):
     batches = pipeline.training_batches(domain, domain, Config(combo=ComboConfig(tile_px=16)))
     with pytest.raises(tf.errors.OpError, match="has changed"):
         next(iter(batches))
-
-
-def test_held_out_pictures_are_never_cropped(noise_folder):
-    folder = noise_folder("many", count=12)
-    training, held = files.held_out(files.find_pictures(folder), 0.3)
-    assert held and _load(folder, holdout=0.3).paths == [str(path) for path in training]
-    with pytest.raises(EmptyDomainError, match="--holdout=1 leaves no picture"):
-        _load(folder, holdout=1)
 
 
 def test_crops_of_one_colour_have_grain_where_it_is_asked_for(tmp_path):
