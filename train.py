@@ -27,7 +27,7 @@ _STYLE = flags.DEFINE_string("style_dir", None, "Folder or glob of pictures in t
 _RUN = flags.DEFINE_string("run_dir", "runs/default", "Folder for everything this training makes.")
 _PRESET = flags.DEFINE_enum("preset", "default", list(config_lib.PRESETS), "Where all settings start from.")
 _STEPS = flags.DEFINE_integer(
-    "steps", 7_000, "Updates in all; raise it to train a finished run further.", lower_bound=1
+    "steps", 9_000, "Updates in all; raise it to train a finished run further.", lower_bound=1
 )
 _BATCH = flags.DEFINE_integer("batch_size", None, "Crops of each kind per step (default: the preset's).")
 _TILE = flags.DEFINE_integer(

@@ -54,7 +54,7 @@ VARIANTS: dict[str, list[str]] = {
     "margin_4": ["losses.margin=4"],
     "rotations_1": ["losses.rotations=1"],
     "tones_0": ["losses.tones_weight=0"],
-    "tones_8px": ["losses.tones_cell_px=8"],
+    "tones_32px": ["losses.tones_cell_px=32"],
     "seam_0": ["losses.seam_weight=0"],
     # Crops
     "random_crops": ["content.candidates=1", "style.candidates=1"],
@@ -64,7 +64,7 @@ VARIANTS: dict[str, list[str]] = {
     "paintings_1024px": ["style.side_px=1024"],
     # Generator
     "identity_start_off": ["generator.identity_start=false"],
-    "unbounded": ["generator.bounded=false"],
+    "bounded": ["generator.bounded=true"],
     "context_off": ["generator.context_size=0", "generator.scale_range_px=[]"],
     "scale_untold": ["generator.scale_range_px=[]"],
     "noise_off": ["generator.noise_channels=0"],

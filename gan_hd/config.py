@@ -186,12 +186,10 @@ PRESETS: dict[str, Config] = {
     "default": Config(
         content=DomainConfig(side="long", side_px=2304, scale_min=0.75, scale_max=4.0, flat_share=0.35),
         style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2, flat_share=0.35),
-        generator=GeneratorConfig(
-            context_size=32, scale_range_px=(576, 3072), noise_channels=4, bounded=True
-        ),
+        generator=GeneratorConfig(context_size=32, scale_range_px=(576, 3072), noise_channels=4),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
-        losses=LossConfig(rotations=4, tones_weight=2.0, tones_cell_px=32, seam_weight=2.0),
-        train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=4500, lr_half_life_steps=1000),
+        losses=LossConfig(rotations=4, tones_weight=2.0, seam_weight=1.0),
+        train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=6000, lr_half_life_steps=1000),
     ),
     # Calmer than the default, at the scales of the sample set: the gated head broke down on it.
     "demo": Config(

@@ -1,4 +1,4 @@
-"""A new training that begins where another ended: `train.py --init_from`.
+"""A new training that begins where another ended (`train.py --init_from`), and the mean of both (`export`).
 
 Only weights are taken over. Optimisers, step count and run folder are new, so settings may differ; the shape of what is
 taken over may not, except that noise (generator.noise_channels) and the scale (generator.scale_range_px) may be added.
@@ -38,22 +38,10 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
         ExportError: there is no model that can be read.
         ValueError: its generator has another shape; names the settings.
     """
-    generator, config, step = export.load_generator(model)
-    changed = _shape_differences(config, gan.config, "generator.")
-    for name in ("generator.noise_channels", "generator.scale_range_px"):
-        if name in changed and not changed[name][0]:
-            del changed[name]  # the kernels of what is added are zeros at first: nothing changes
-    if changed:
-        flags = " ".join(
-            f"--set={name}={json.dumps(old, separators=(',', ':'))}" for name, (old, _) in changed.items()
-        )
-        raise ValueError(f"--init_from={model} has another generator: add {flags}")
-    theirs = _by_path(generator)
+    weights, config, step = _weights_for(gan.generator, model, flag="init_from")
     for ours in map(_by_path, (gan.generator, gan.ema_generator)):
-        for path, variable in theirs.items():
-            more = ours[path].shape[0] - variable.shape[0]  # the scale comes last in the context
-            rows = [[0, more], *([[0, 0]] * (len(variable.shape) - 1))]
-            ours[path].assign(tf.pad(variable.value, rows))
+        for path, value in weights.items():
+            ours[path].assign(value)
     taken = f"generator of step {step}"
     state = tf.train.get_checkpoint_state(str(Path(model) / "ckpt"))
     if (
@@ -66,6 +54,45 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
         status.assert_existing_objects_matched().expect_partial()
         taken += ", and its discriminator"
     return f"starting from {model}: {taken}"
+
+
+def average_with(generator: Generator, model: str | os.PathLike) -> int:
+    """Moves all weights half of the way to those of `model`; returns its step.
+
+    Between a generator and the one that its training began with lies often a calmer painter than either.
+
+    Raises:
+        ExportError, ValueError: as for :func:`start_from`.
+
+    Reference: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
+    """
+    weights, _, step = _weights_for(generator, model, flag="average_with")
+    ours = _by_path(generator)
+    for path, value in weights.items():
+        ours[path].assign((ours[path].value + value) / 2.0)
+    return step
+
+
+def _weights_for(
+    generator: Generator, model: str | os.PathLike, *, flag: str
+) -> tuple[dict[str, tf.Tensor], Config, int]:
+    """The weights of `model` by their paths in `generator`, its configuration and its step."""
+    found, config, step = export.load_generator(model)
+    changed = differences(Config(generator=config.generator), Config(generator=generator.config))
+    for name in ("generator.noise_channels", "generator.scale_range_px"):
+        if name in changed and not changed[name][0]:
+            del changed[name]  # the kernels of what is added are zeros at first: nothing changes
+    if changed:
+        flags = " ".join(
+            f"--set={name}={json.dumps(old, separators=(',', ':'))}" for name, (old, _) in changed.items()
+        )
+        raise ValueError(f"--{flag}={model} has another generator: train with {flags}")
+    shapes = {path: variable.shape for path, variable in _by_path(generator).items()}
+    weights = {}
+    for path, variable in _by_path(found).items():
+        more = shapes[path][0] - variable.shape[0]  # the scale comes last in the context
+        weights[path] = tf.pad(variable.value, [[0, more], *([[0, 0]] * (len(variable.shape) - 1))])
+    return weights, config, step
 
 
 def _by_path(generator: Generator) -> dict[str, keras.Variable]:

@@ -6,7 +6,7 @@ from gan_hd.config import apply_overrides
 from gan_hd.export import ExportError, export_generator, load_generator
 from gan_hd.gan import SiameseGAN
 from gan_hd.models.generator import Generator
-from gan_hd.starting import start_from
+from gan_hd.starting import average_with, start_from
 from gan_hd.thumbnail import Whole
 
 
@@ -94,3 +94,16 @@ def test_noise_and_scale_can_be_added_and_change_nothing_at_first(run, smoke, tm
     # The other way a part would be lost.
     with pytest.raises(ValueError, match=with_it):
         start_from(old, run[1])
+
+
+def test_the_mean_of_two_generators_lies_between_them(run, smoke, tmp_path):
+    other, folder = run
+    generator = _gan(smoke, 1).generator
+    before = generator.get_weights()
+    assert average_with(generator, folder) == 9
+    for mean, mine, theirs in zip(
+        generator.get_weights(), before, other.ema_generator.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(mean, (mine + theirs) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match=r"--average_with=.*--set=generator.blocks=1"):
+        average_with(Generator(apply_overrides(smoke, ["generator.blocks=2"]).generator), folder)

@@ -4,6 +4,7 @@
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --float16_storage --overwrite
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh.onnx --format=onnx
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --which=best
+  python -m gan_hd.cli.export --model=runs/longer --average_with=runs/vangogh --output=vangogh_model
 
 The model takes image bytes of any size and returns image bytes: decoding, tiling and encoding happen inside it. It
 needs neither this project nor Keras; docs/serving.md lists its signatures. metadata.json lies beside it, and in its
@@ -28,6 +29,12 @@ _OUTPUT = flags.DEFINE_string("output", None, "Folder for the SavedModel, or the
 _FORMAT = flags.DEFINE_enum("format", "saved_model", ["saved_model", "onnx", "litert"], "What to write.")
 _WHICH = flags.DEFINE_enum(
     "which", "last", ["last", "best"], "The last checkpoint, or the best evaluation's (docs/evaluation.md)."
+)
+_AVERAGE = flags.DEFINE_string(
+    "average_with",
+    None,
+    "Run folder or SavedModel of a generator of the same shape: take the mean of its weights and the model's. Between "
+    "a training and the one that it was continued from (train.py --init_from) lies often a calmer painter than either.",
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export there.")
 _FLOAT16 = flags.DEFINE_bool(
@@ -55,6 +62,7 @@ def main(argv: list[str]) -> int:
         return entry.fail(problem)
     entry.import_tensorflow()  # slow; a bad command line does without
     from gan_hd import export
+    from gan_hd.starting import average_with
     from gan_hd.translator import PRETRAINED
 
     model = Path(_MODEL.value or PRETRAINED)
@@ -65,6 +73,11 @@ def main(argv: list[str]) -> int:
     }
     try:
         generator, config, step = export.load_generator(model, which=_WHICH.value)
+        if _AVERAGE.value:
+            other = average_with(generator, _AVERAGE.value)
+            about["description"] += (
+                f"; the mean of these weights and those of another generator, of step {other}"
+            )
         if _FORMAT.value == "saved_model":
             export.export_generator(
                 generator,
