@@ -56,8 +56,8 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
     return f"starting from {model}: {taken}"
 
 
-def average_with(generator: Generator, model: str | os.PathLike) -> int:
-    """Moves all weights half of the way to those of `model`; returns its step.
+def average_with(generator: Generator, model: str | os.PathLike, *, share: float = 0.5) -> int:
+    """Moves all weights by `share` of the way (0..1) to those of `model`; returns its step.
 
     Between a generator and the one that its training began with lies often a calmer painter than either.
 
@@ -69,7 +69,7 @@ def average_with(generator: Generator, model: str | os.PathLike) -> int:
     weights, _, step = _weights_for(generator, model, flag="average_with")
     ours = _by_path(generator)
     for path, value in weights.items():
-        ours[path].assign((ours[path].value + value) / 2.0)
+        ours[path].assign(ours[path].value + share * (value - ours[path].value))
     return step
 
 

@@ -308,6 +308,16 @@ def test_the_command(run, folder, tmp_path):
     metadata = json.loads((output / "metadata.json").read_text())
     assert metadata["weights_dtype"] == "float16"
     assert (metadata["description"], metadata["licence"]) == ("mine", "CC0")
+    _export(
+        f"--model={source}",
+        f"--output={tmp_path / 'mean'}",
+        f"--average_with={folder}",
+        "--average_share=0.25",
+    )
+    metadata = json.loads((tmp_path / "mean" / "metadata.json").read_text())
+    assert metadata["description"].startswith(
+        "two folders; 25 % of the weights are another generator's, of step"
+    )
 
 
 @pytest.mark.slow

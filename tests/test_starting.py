@@ -100,10 +100,10 @@ def test_the_mean_of_two_generators_lies_between_them(run, smoke, tmp_path):
     other, folder = run
     generator = _gan(smoke, 1).generator
     before = generator.get_weights()
-    assert average_with(generator, folder) == 9
+    assert average_with(generator, folder, share=0.25) == 9
     for mean, mine, theirs in zip(
         generator.get_weights(), before, other.ema_generator.get_weights(), strict=True
     ):
-        np.testing.assert_allclose(mean, (mine + theirs) / 2, atol=1e-6)
+        np.testing.assert_allclose(mean, 0.75 * mine + 0.25 * theirs, atol=1e-6)
     with pytest.raises(ValueError, match=r"--average_with=.*--set=generator.blocks=1"):
         average_with(Generator(apply_overrides(smoke, ["generator.blocks=2"]).generator), folder)

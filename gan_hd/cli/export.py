@@ -33,8 +33,11 @@ _WHICH = flags.DEFINE_enum(
 _AVERAGE = flags.DEFINE_string(
     "average_with",
     None,
-    "Run folder or SavedModel of a generator of the same shape: take the mean of its weights and the model's. Between "
+    "Run folder or SavedModel of a generator of the same shape: take a mean of its weights and the model's. Between "
     "a training and the one that it was continued from (train.py --init_from) lies often a calmer painter than either.",
+)
+_SHARE = flags.DEFINE_float(
+    "average_share", 0.5, "Share of --average_with in the mean.", lower_bound=0, upper_bound=1
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an older export there.")
 _FLOAT16 = flags.DEFINE_bool(
@@ -74,10 +77,9 @@ def main(argv: list[str]) -> int:
     try:
         generator, config, step = export.load_generator(model, which=_WHICH.value)
         if _AVERAGE.value:
-            other = average_with(generator, _AVERAGE.value)
-            about["description"] += (
-                f"; the mean of these weights and those of another generator, of step {other}"
-            )
+            other = average_with(generator, _AVERAGE.value, share=_SHARE.value)
+            share = f"{100 * _SHARE.value:g} %"
+            about["description"] += f"; {share} of the weights are another generator's, of step {other}"
         if _FORMAT.value == "saved_model":
             export.export_generator(
                 generator,
