@@ -191,7 +191,7 @@ PRESETS: dict[str, Config] = {
         losses=LossConfig(rotations=4, tones_weight=2.0, seam_weight=1.0),
         train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=6000, lr_half_life_steps=1000),
     ),
-    # Calmer than the default, at the scales of the sample set: the gated head broke down on it.
+    # Calmer than the default, at the scales of the sample set, on which the gated head had broken down.
     "demo": Config(
         content=DomainConfig(side="long", side_px=1024, scale_min=1.0, scale_max=2.0),
         style=DomainConfig(side="long", side_px=704, scale_min=1.0, scale_max=1.2),
