@@ -38,7 +38,7 @@ VARIANTS: dict[str, list[str]] = {
     "seed_1": ["train.seed=1"],
     "seed_2": ["train.seed=2"],
     # Combo
-    "combo_off": ["combo.whole_share=1"],  # whole crops only
+    "combo_off": ["combo.whole_share=1", "losses.seam_weight=0"],  # whole crops only
     "whole_0.75": ["combo.whole_share=0.75"],
     "whole_0.25": ["combo.whole_share=0.25"],
     "bare_tiles": ["combo.whole_share=0"],

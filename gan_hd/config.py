@@ -210,7 +210,7 @@ PRESETS: dict[str, Config] = {
             head_width=4,
             context_size=4,
             thumbnail_px=16,
-            scale_range_px=(32, 96),
+            scale_range_px=(32, 512),
             noise_channels=2,
             bounded=True,
         ),

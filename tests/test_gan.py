@@ -277,7 +277,7 @@ def test_each_crop_is_translated_in_the_context_of_its_own_picture():
 def test_context_dropout_gives_the_null_context_to_its_share():
     gan = _gan("train.context_dropout=0.5")
     (_, whole), _ = _batch(n=64)
-    gan.generator.null_context.assign([7.0] * 4)
+    gan.generator.null_context.assign([7.0] * gan.generator.context_size)
     dropped = (gan.contexts(whole).numpy() == 7.0).all(-1)
     assert 16 < dropped.sum() < 48
     rng = np.random.default_rng(0)  # at the start, the context has no effect yet

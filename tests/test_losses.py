@@ -98,7 +98,7 @@ def test_tones_of_larger_cells_leave_smaller_marks_free():
         8, axis=2
     )
     values = [float(losses.tones(a, marked, cell_px=side)) for side in (8, 16)]
-    assert values[0] > 0.05 and values[1] == pytest.approx(0, abs=1e-4)
+    assert values[0] > 0.05 and values[1] == pytest.approx(0, abs=1e-3)
 
 
 def test_tones_know_a_dark_crop_from_a_light_one():

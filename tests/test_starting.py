@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_named(run, smoke, tmp_path):
     ("without", "with_it"),
     [
         ("generator.noise_channels=0", r"--set=generator.noise_channels=2"),
-        ("generator.scale_range_px=[]", r"--set=generator.scale_range_px=\[32,96\]"),
+        ("generator.scale_range_px=[]", r"--set=generator.scale_range_px=\[32,512\]"),
     ],
 )
 def test_noise_and_scale_can_be_added_and_change_nothing_at_first(run, smoke, tmp_path, without, with_it):
@@ -88,7 +88,7 @@ def test_noise_and_scale_can_be_added_and_change_nothing_at_first(run, smoke, tm
     start_from(new, tmp_path / "less")
     rng = np.random.default_rng(0)
     x, small = (rng.uniform(-1, 1, (2, side, side, 3)).astype(np.float32) for side in (32, 16))
-    whole = Whole(small, [40.0, 90.0])
+    whole = Whole(small, np.array([40.0, 90.0], np.float32))
     np.testing.assert_allclose(new(x), old(x), atol=1e-5)
     np.testing.assert_allclose(new(x, whole=whole), old(x, whole=whole), atol=1e-5)
     # The other way a part would be lost.
