@@ -86,10 +86,10 @@ def _measure(translator, photos: list[np.ndarray]) -> dict[str, dict[str, float]
             for look in (photos[other] for other in others if other != index):
                 height, width, _ = look.shape
                 side_px = max(photo.shape[:2])  # another's look, at the photograph's own scale
-                found_for = translator.contexts_of(
+                (theirs,) = translator.contexts_of(
                     ArrayRows(look), height=height, width=width, sides_px=[side_px]
                 )
-                contexts.append(("others", found_for[0]))
+                contexts.append(("others", theirs))
         first = None
         for kind, context in contexts:
             painted = translator.translate(photo, context=context)

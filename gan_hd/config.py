@@ -67,6 +67,11 @@ class GeneratorConfig:
     bounded: bool = False
 
     @property
+    def told_size(self) -> int:
+        """k, how many numbers G is told of the whole picture: the context and, where it has a range, the scale."""
+        return self.context_size + bool(self.scale_range_px)
+
+    @property
     def grain_px(self) -> int:
         """Side of the cells that get a grain where they are of one colour, px: those of G's noise; 0 without it."""
         return 2 ** len(self.widths) if self.noise_channels else 0

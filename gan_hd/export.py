@@ -130,7 +130,7 @@ def describe(
         "thumbnail_px": generator.config.thumbnail_px,
         # Cells of so many px that are of one colour get a grain (gan_hd.grain) for G's noise to see; 0: it has none.
         "grain_px": generator.config.grain_px,
-        "context_size": generator.context_size,
+        "context_size": generator.config.told_size,
         # Where it has two sides, the signature `context` takes side_px.
         "scale_range_px": list(generator.config.scale_range_px),
         # Stands in where the whole picture is not known.
@@ -228,7 +228,7 @@ def _trace(generator: Generator, weights_dtype: str, tile_px: int) -> tuple[tf.M
     pixels = tf.TensorSpec([None, None, None, 3], tf.float32, name="pixels")
     specs = [pixels]
     if config.context_size:
-        specs.append(tf.TensorSpec([None, generator.context_size], tf.float32, name="context"))
+        specs.append(tf.TensorSpec([None, config.told_size], tf.float32, name="context"))
         signatures["context"] = _concrete(
             lambda *inputs: {"context": with_weights(lambda *x: twin.encode(Whole(*x)), *inputs)},
             *generator.whole_specs(count=None),

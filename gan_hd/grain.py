@@ -27,8 +27,10 @@ def with_grain(window: np.ndarray, ys: np.ndarray, xs: np.ndarray, *, cell_px: i
     Args:
         window: float32 [h, w, 3] in [-1, 1].
         ys, xs: integers [h] and [w], where its rows and columns are from.
-        cell_px: side of a cell.
+        cell_px: side of a cell; 0 for no grain at all.
     """
+    if not cell_px:
+        return window
     rows, columns = (side // cell_px for side in window.shape[:2])
     cells = window.reshape(rows, cell_px, columns, cell_px, 3)
     flat = (cells.max(axis=(1, 3)) == cells.min(axis=(1, 3))).all(axis=-1)  # [rows, columns]
@@ -42,6 +44,8 @@ def with_grain(window: np.ndarray, ys: np.ndarray, xs: np.ndarray, *, cell_px: i
 
 def tensor_with_grain(window: tf.Tensor, ys: tf.Tensor, xs: tf.Tensor, *, cell_px: int) -> tf.Tensor:
     """:func:`with_grain` as a graph."""
+    if not cell_px:
+        return window
     shape = tf.shape(window)
     rows, columns = shape[0] // cell_px, shape[1] // cell_px
     cells = tf.reshape(window, [rows, cell_px, columns, cell_px, 3])

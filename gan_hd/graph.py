@@ -62,9 +62,7 @@ def paint(
         ys = reflected(y - halo_px, tile_h + 2 * halo_px, height)
         xs = reflected(x - halo_px, tile_w + 2 * halo_px, width)
         window = _window(picture, ys, xs)
-        values = tensor_to_float(window)
-        if grain_px:
-            values = tensor_with_grain(values, ys, xs, cell_px=grain_px)
+        values = tensor_with_grain(tensor_to_float(window), ys, xs, cell_px=grain_px)
         output = predict(values[None])[0]
         output = output[
             halo_px : halo_px + tf.minimum(tile_h, height - y),

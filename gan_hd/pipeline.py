@@ -86,7 +86,6 @@ def random_sample(domain: Domain, index: int, *, crop_px: tuple[int, int], seed:
         index: the sample's number.
         crop_px: height and width of the crop.
         seed: the stream; the same (seed, index) gives the same crop, always.
-
     """
     number = domain.number(index, seed)
     random = np.random.Generator(np.random.Philox(key=[seed % 2**63, index]))

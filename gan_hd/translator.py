@@ -149,8 +149,7 @@ class Translator:
             ) from error
 
     def _to_float(self, window: np.ndarray, ys: np.ndarray, xs: np.ndarray) -> np.ndarray:
-        values, cell_px = pixels.to_float(window), self.metadata.get("grain_px", 0)
-        return grain.with_grain(values, ys, xs, cell_px=cell_px) if cell_px else values
+        return grain.with_grain(pixels.to_float(window), ys, xs, cell_px=self.metadata.get("grain_px", 0))
 
     def fingerprint(self) -> str:
         """A hash of the model's files and the precision: what a translation depends on beside its picture."""

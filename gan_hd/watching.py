@@ -180,10 +180,8 @@ def paint(gan: SiameseGAN, region: np.ndarray, whole: Whole) -> np.ndarray:
     Raises:
         ValueError: the generator gives values that are not finite.
     """
-    values, cell_px = pixels.to_float(region), gan.config.generator.grain_px
-    if cell_px:
-        ys, xs = (np.arange(side) for side in region.shape[:2])
-        values = with_grain(values, ys, xs, cell_px=cell_px)
+    ys, xs = (np.arange(side) for side in region.shape[:2])
+    values = with_grain(pixels.to_float(region), ys, xs, cell_px=gan.config.generator.grain_px)
     painted = gan(values[None], whole=whole)
     return pixels.to_integer(painted.numpy()[0].astype(np.float32))
 

@@ -277,7 +277,7 @@ def test_each_crop_is_translated_in_the_context_of_its_own_picture():
 def test_context_dropout_gives_the_null_context_to_its_share():
     gan = _gan("train.context_dropout=0.5")
     (_, whole), _ = _batch(n=64)
-    gan.generator.null_context.assign([7.0] * gan.generator.context_size)
+    gan.generator.null_context.assign([7.0] * gan.generator.config.told_size)
     dropped = (gan.contexts(whole).numpy() == 7.0).all(-1)
     assert 16 < dropped.sum() < 48
     rng = np.random.default_rng(0)  # at the start, the context has no effect yet
@@ -293,3 +293,28 @@ def test_a_generator_without_context_trains_too():
     before = gan.generator.get_weights()
     _step(gan, _batch())
     assert any(not np.array_equal(x, y) for x, y in zip(before, gan.generator.get_weights(), strict=True))
+
+
+def test_tiles_follow_the_picture_and_not_the_picture_its_tiles():
+    """What seams add to G's gradient is that of |tiles - constant|, the picture in one piece being the constant."""
+    settings = [*PLAIN_INPUT, "generator.identity_start=false", "combo.random_phase=false"]
+    data = _batch()
+    (a, whole), _ = data
+    with_term, without = (_gan(f"losses.seam_weight={weight}", *settings) for weight in (1, 0))
+    added = [x - y for x, y in zip(with_term.gradients(data).g, without.gradients(data).g, strict=True)]
+    gan, cut = without, slice(2, None)  # of four: whole_share is a half
+    with tf.GradientTape() as tape:
+        context = gan.contexts(whole)[cut]
+        one_piece = tf.stop_gradient(gan.generator(a[cut], context=context))
+        term = losses.seam(gan.combo(a[cut], context=context), one_piece)
+    expected = tape.gradient(term, gan.generator.trainable_variables)
+    for mine, other in zip(added, expected, strict=True):
+        np.testing.assert_allclose(mine, other if other is not None else 0 * mine, atol=2e-5)
+    assert max(float(tf.reduce_max(tf.abs(x))) for x in added) > 1e-3
+
+
+def test_rates_rise_to_their_peak():
+    gan = _gan("train.lr_warmup_steps=4", "train.generator_lr=4e-4")
+    for expected in (1e-4, 2e-4, 3e-4, 4e-4, 4e-4):
+        assert float(gan.g_optimizer.learning_rate) == pytest.approx(expected)
+        _step(gan, _batch())

@@ -122,7 +122,7 @@ def test_the_scale_comes_with_the_context_and_changes_the_picture():
     generator = _randomised(dataclasses.replace(CONFIGS[1], scale_range_px=(100, 1600)))
     thumbnails = np.zeros((6, 16, 16, 3), np.float32)
     contexts = generator.encode(Whole(thumbnails, [1.0, 100.0, 200.0, 400.0, 1600.0, 1e6])).numpy()
-    assert contexts.shape == (6, generator.context_size) == (6, 4)
+    assert contexts.shape == (6, generator.config.told_size) == (6, 4)
     np.testing.assert_allclose(contexts[:, -1], [-1, -1, -0.5, 0, 1, 1], atol=1e-6)
     np.testing.assert_array_equal(contexts[:, :-1], contexts[:1, :-1].repeat(6, axis=0))
     x = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 32, 32, 3)).astype(np.float32).repeat(6, axis=0)

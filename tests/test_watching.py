@@ -184,6 +184,19 @@ def test_an_evaluation_that_fails_is_told_and_training_goes_on(smoke, folders, t
     assert not (tmp_path / "run/best").exists()
 
 
+def test_what_is_watched_has_the_grain_of_translations(smoke):
+    class Spy:
+        config = smoke
+
+        def __call__(self, values, whole):
+            self.seen = values
+            return tf.constant(values)
+
+    spy, flat = Spy(), np.full((32, 32, 3), 255, np.uint8)
+    watching.paint(spy, flat, Whole(np.zeros((1, 16, 16, 3), np.float32), [64.0]))
+    assert len(np.unique(spy.seen)) == 2
+
+
 def test_broken_weights_are_no_picture(smoke):
     gan = SiameseGAN(smoke)
     gan.ema_generator.set_weights([w * np.nan for w in gan.ema_generator.get_weights()])

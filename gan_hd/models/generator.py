@@ -54,8 +54,8 @@ class Reach:
 class Generator(keras.Model):
     """G of the article. ``radius_px`` and ``stride_px`` are what exact tiling needs to know.
 
-    ``call(pixels, context=...)``: context is [n, k] float32 from :meth:`encode`, the same for all tiles of a
-    picture. Without it, and for a generator without context, a learned null vector stands in.
+    ``call(pixels, context=...)``: context is [n, k] float32 from :meth:`encode`, k = config.told_size, the same for all
+    tiles of a picture. Without it, and for a generator without context, a learned null vector stands in.
 
     Args:
         config: shape of the network.
@@ -64,7 +64,6 @@ class Generator(keras.Model):
     Attributes:
         network: the convolutional part, a functional model [pixels, context] -> pixels.
         encoder: thumbnail -> context, or None where config.context_size is 0.
-        context_size: k, the length of the context, the picture's scale included.
     """
 
     def __init__(self, config: GeneratorConfig | None = None, *, dtype: Any = None, **kwargs: Any) -> None:
@@ -72,15 +71,14 @@ class Generator(keras.Model):
         self.config = config = config or GeneratorConfig()
         # The model has no policy of its own; its layers have.
         self.policy = keras.dtype_policies.get(dtype or "float32")
-        self.context_size = config.context_size + bool(config.scale_range_px)
-        self.network, reach = _network(config, self.context_size, dtype)
+        self.network, reach = _network(config, dtype)
         self.radius_px = reach.reach_px
         self.stride_px = 2 ** len(config.widths)
         self.encoder = None
         if config.context_size:
             self.encoder = context_encoder(config, dtype=dtype)
             self.null_context = self.add_weight(
-                shape=(self.context_size,), initializer="zeros", dtype="float32", name="null_context"
+                shape=(config.told_size,), initializer="zeros", dtype="float32", name="null_context"
             )
         self.built = True
 
@@ -129,7 +127,7 @@ class Generator(keras.Model):
         return cls(GeneratorConfig(**shape), dtype=policy, **config)
 
 
-def _network(config: GeneratorConfig, context_size: int, dtype: Any) -> tuple[keras.Model, Reach]:
+def _network(config: GeneratorConfig, dtype: Any) -> tuple[keras.Model, Reach]:
     """The convolutional part as a functional model, and how far it sees."""
 
     # === Layers ===
@@ -140,7 +138,7 @@ def _network(config: GeneratorConfig, context_size: int, dtype: Any) -> tuple[ke
         return keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
 
     def residual(x: Any, reach: Reach, width: int, name: str, noise: Any | None = None) -> tuple[Any, Reach]:
-        h = Modulation(dtype=dtype, name=f"{name}_film")(x, context) if context_size else x
+        h = Modulation(dtype=dtype, name=f"{name}_film")(x, context) if config.told_size else x
         h = conv(width, f"{name}_conv1")(act(h))
         if noise is not None:  # without effect at first; what it is good for is learned
             mixed = conv(width, f"{name}_noise", kernel_size=1, kernel_initializer="zeros")(noise)
@@ -152,7 +150,7 @@ def _network(config: GeneratorConfig, context_size: int, dtype: Any) -> tuple[ke
 
     # === Functional model; d = 2^len(widths), the total stride ===
     inputs = keras.Input((None, None, 3), name="content")
-    context = keras.Input((context_size,), name="context")
+    context = keras.Input((config.told_size,), name="context")
     x: Any = SpaceToDepth(dtype=dtype)(inputs)  # [n, h/2, w/2, 12]
     reach = Reach().down(2).conv(3)
     x = conv(config.widths[0], "stem")(x)
@@ -185,5 +183,5 @@ def _network(config: GeneratorConfig, context_size: int, dtype: Any) -> tuple[ke
         outputs = start(inputs, x)  # [n, h, w, 3]
     else:
         outputs = keras.layers.Activation("tanh", dtype="float32", name="tanh")(x)
-    network_inputs = [inputs, context] if context_size else inputs
+    network_inputs = [inputs, context] if config.told_size else inputs
     return keras.Model(network_inputs, outputs, name="network"), reach
