@@ -92,14 +92,10 @@ def random_sample(domain: Domain, index: int, *, crop_px: tuple[int, int], seed:
     draws = random.random(crops.draws_needed(domain.config))
     picture, small = domain.picture(number), domain.thumbnails[number]
     crop = crops.random_crop(picture, draws, domain.config, crop_px=crop_px)
-    window = crop.pixels
-    if domain.grain_px:  # as if it were cut out anywhere
-        ys, xs = (
-            np.arange(side) + int(draw * grain.PERIOD) for side, draw in zip(crop_px, draws[-2:], strict=True)
-        )
-        window = pixels.to_integer(
-            grain.with_grain(pixels.to_float(window), ys, xs, cell_px=domain.grain_px), np.uint8
-        )
+    ys, xs = (  # as if it were cut out anywhere
+        np.arange(side) + int(draw * grain.PERIOD) for side, draw in zip(crop_px, draws[-2:], strict=True)
+    )
+    window = grain.with_grain(crop.pixels, ys, xs, cell_px=domain.grain_px)
     return Sample(window, small[:, ::-1] if crop.mirrored else small, max(picture.shape[:2]) / crop.scale)
 
 

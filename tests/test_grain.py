@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gan_hd import pixels
 from gan_hd.config import PRESETS, apply_overrides
 from gan_hd.export import export_generator
 from gan_hd.grain import tensor_with_grain, with_grain
@@ -46,6 +47,18 @@ def test_only_cells_of_one_colour_get_it():
     assert np.abs(out[8:]).max() > 0 and np.abs(out[:8, 8:]).max() > 0
     busy = np.random.default_rng(0).uniform(-1, 1, (16, 24, 3)).astype(np.float32)
     assert with_grain(busy, ROWS[:16], ROWS[:24], cell_px=8) is busy
+
+
+@pytest.mark.parametrize("colour", [0, 1, 128, 255])
+def test_integers_get_the_same_grain_as_floats(colour):
+    window = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)
+    window[8:24] = colour
+    window[24:, 8:16] = window[24:, 8:9]  # rows of one colour each, no cell of one
+    out = with_grain(window, ROWS[:32], ROWS[:40], cell_px=8)
+    expected = with_grain(pixels.to_float(window), ROWS[:32], ROWS[:40], cell_px=8)
+    assert out.dtype == np.uint8 and not np.array_equal(out, window)
+    np.testing.assert_array_equal(out, pixels.to_integer(expected))
+    np.testing.assert_array_equal(out[24:], window[24:])
 
 
 def test_a_graph_gives_the_same():
