@@ -89,6 +89,13 @@ class DiscriminatorConfig:
     head: str = "gated"
     #: Divide every kernel by its largest singular value (not the patch scores').
     spectral_norm: bool = False
+    #: At how many scales the gated head scores patches: 2 = the crop and the crop halved, by the same convolutions.
+    scales: int = 1
+
+    @property
+    def halvings(self) -> int:
+        """What the sides of D's crops must be multiples of."""
+        return 2 ** (len(self.widths) + self.scales - 1)
 
 
 @dataclass(frozen=True)
@@ -283,7 +290,6 @@ def validate(config: Config) -> Config:
     """Returns `config`, or raises ValueError naming the first setting that cannot work."""
     stride = 2 ** len(config.generator.widths)
     combo, train, losses = config.combo, config.train, config.losses
-    halvings = 2 ** len(config.discriminator.widths)
     for name, domain in (("content", config.content), ("style", config.style)):
         _require(domain.side in SIDES, f"{name}.side", domain.side, f"one of {SIDES}")
         _require(domain.side_px >= 16, f"{name}.side_px", domain.side_px, ">= 16")
@@ -344,12 +350,20 @@ def validate(config: Config) -> Config:
         f"a positive multiple of the generator's stride {stride}",
     )
     _require(combo.rows >= 1 and combo.cols >= 1, "combo.rows/cols", (combo.rows, combo.cols), ">= 1")
+    scales = config.discriminator.scales
+    _require(
+        scales == 1 or (scales > 1 and config.discriminator.head == "gated"),
+        "discriminator.scales",
+        scales,
+        '1, or more with discriminator.head="gated", whose patch scores they are',
+    )
+    halvings = config.discriminator.halvings
     for side in config.crop_px:
         _require(
             side % halvings == 0,
             "combo.tile_px (--tile_px) times rows or cols",
             side,
-            f"a multiple of {halvings}, for discriminator.widths halves it {len(config.discriminator.widths)} times",
+            f"a multiple of {halvings}, for discriminator.widths and discriminator.scales halve it so often",
         )
     _require(0 <= combo.whole_share <= 1, "combo.whole_share", combo.whole_share, "0..1")
     _require(

@@ -35,6 +35,33 @@ def test_crops_that_do_not_halve_are_refused():
         Discriminator(CONFIG, crop_px=(18, 16))
 
 
+def test_scales_add_patches_of_the_halved_crop_and_no_weight():
+    one, two = (
+        Discriminator(DiscriminatorConfig(widths=(4, 8), latent_size=6, scales=n), crop_px=(16, 24))
+        for n in (1, 2)
+    )
+    assert [v.path.split("/", 1)[1] for v in one.variables] == [
+        v.path.split("/", 1)[1] for v in two.variables
+    ]
+    two.set_weights(one.get_weights())
+    halved = Discriminator(DiscriminatorConfig(widths=(4, 8), latent_size=6), crop_px=(8, 12))
+    for layer in halved.layers:
+        if layer.name != "latent" and layer.weights:
+            layer.set_weights(one.get_layer(layer.name).get_weights())
+    x = RNG.uniform(-1, 1, (3, 16, 24, 3)).astype(np.float32)
+    half = tf.nn.avg_pool2d(x, 2, 2, "VALID")
+    lengths = [tf.norm(z, axis=-1).numpy() for z in (one(x), halved(half), two(x))]
+    to_score = [
+        np.where(length < 1, 1 - 1 / length, length - 1) for length in lengths
+    ]  # the gate's inverse to 2
+    assert max(map(np.max, lengths)) < 2
+    np.testing.assert_allclose(to_score[2], to_score[0] + to_score[1], atol=1e-5)
+    cosines = -keras.losses.cosine_similarity(one(x), two(x)).numpy()
+    np.testing.assert_allclose(
+        np.abs(cosines), 1, atol=1e-5
+    )  # what is in the crop is told by the crop itself
+
+
 @pytest.mark.parametrize(
     ("score_is", "length"), [(9.0, 4.1972), (1.0, 2.0), (0.5, 1.5), (0.0, 1.0), (-3.0, 0.25)]
 )

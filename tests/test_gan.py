@@ -115,6 +115,7 @@ def test_optional_terms_are_logged_and_change_the_step(override, term):
         "train.augment=0.25",
         "discriminator.spectral_norm=true",
         "discriminator.head=plain",
+        "discriminator.scales=2",
         "combo.cols=3",
     ],
 )

@@ -32,9 +32,10 @@ def run(tmp_path, smoke):
     return gan, tmp_path / "run"
 
 
-def test_a_run_folder_gives_its_averaged_generator_and_its_discriminator(run, smoke):
+@pytest.mark.parametrize("scales", [1, 2])
+def test_a_run_folder_gives_its_averaged_generator_and_its_discriminator(run, smoke, scales):
     old, folder = run
-    new = _gan(smoke, 1)
+    new = _gan(apply_overrides(smoke, [f"discriminator.scales={scales}"]), 1)
     assert "step 9, and its discriminator" in start_from(new, folder)
     assert _equal(new.generator, old.ema_generator) and _equal(new.ema_generator, old.ema_generator)
     assert _equal(new.discriminator, old.discriminator)

@@ -4,7 +4,8 @@ Its latent vectors carry two things at once: realism, the distance to the origin
 pushes translations beyond the margin), and content, the directions of the differences between two crops.
 
 In: float32 in [-1, 1], h×w the crop side 2S×2S. Out: float32 [n, V], whatever the compute dtype.
-Reference: M. Pasini, "Style transfer with GANs on HD images", 2019; Amodio & Krishnaswamy, "TraVeLGAN", 2019.
+Reference: M. Pasini, "Style transfer with GANs on HD images", 2019; Amodio & Krishnaswamy, "TraVeLGAN", 2019;
+Wang et al., "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs", 2018 (scales).
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ class Discriminator(keras.Model):
 
     With the "plain" head, that layer's output is the latent vector. With the "gated" head it gives the vector's
     direction only, and its length comes from realism scores averaged over the patches of all but the first
-    scale (layers.Gate): to bring paintings to the origin D then has to learn one number, not to silence V of them.
+    level (layers.Gate): to bring paintings to the origin D then has to learn one number, not to silence V of them.
+    With more than one scale the same convolutions score the patches of the crop halved, too, and halved again: what
+    passes for paint from near may be no brush stroke from farther away.
 
     Args:
         config: shape of the network.
-        crop_px: height and width of the crops, each a multiple of 2 ** len(config.widths).
+        crop_px: height and width of the crops, each a multiple of config.halvings.
         dtype: Keras dtype policy of the layers, such as "mixed_bfloat16".
     """
 
@@ -41,7 +44,7 @@ class Discriminator(keras.Model):
         **kwargs: Any,
     ) -> None:
         config = config or DiscriminatorConfig()
-        halvings = 2 ** len(config.widths)
+        halvings = config.halvings
         if crop_px[0] % halvings or crop_px[1] % halvings:
             raise ValueError(f"crop_px must be multiples of {halvings}. Received: {crop_px}")
 
@@ -57,17 +60,25 @@ class Discriminator(keras.Model):
                 name=name,
             )
 
+        downs = [conv(width, 4, 2, f"down{level}") for level, width in enumerate(config.widths, start=1)]
+        scores = [
+            Conv(1, 1, dtype=dtype, name=f"score{level}") if level > 1 or len(downs) == 1 else None
+            for level in range(1, len(downs) + 1)
+        ]
         inputs = keras.Input((*crop_px, 3), name="crop")
-        x: Any = inputs
+        seen: Any = inputs
         patch_scores = []
-        for level, width in enumerate(config.widths, start=1):
-            x = conv(width, 4, 2, f"down{level}")(x)  # [n, h/2^level, w/2^level, width]
-            x = keras.layers.LeakyReLU(0.2, dtype=dtype)(x)
-            if level > 1 or len(config.widths) == 1:
-                score = Conv(1, 1, dtype=dtype, name=f"score{level}")(x)  # a score per patch
-                patch_scores.append(keras.layers.GlobalAveragePooling2D(dtype="float32")(score))
-        x = keras.layers.Flatten(dtype=dtype)(x)
-        x = Dense(config.latent_size, spectral_norm=config.spectral_norm, dtype=dtype, name="latent")(x)
+        for scale in range(config.scales):
+            if scale:
+                seen = keras.layers.AveragePooling2D(2, dtype=dtype, name=f"half{scale}")(seen)
+            x = seen
+            for down, score in zip(downs, scores, strict=True):
+                x = keras.layers.LeakyReLU(0.2, dtype=dtype)(down(x))  # [n, h/2^level, w/2^level, width]
+                if score:
+                    patch_scores.append(keras.layers.GlobalAveragePooling2D(dtype="float32")(score(x)))
+            if not scale:
+                flat = keras.layers.Flatten(dtype=dtype)(x)
+        x = Dense(config.latent_size, spectral_norm=config.spectral_norm, dtype=dtype, name="latent")(flat)
         if config.head == "gated":
             outputs = Gate(dtype="float32")(x, *patch_scores)  # [n, V]
         else:
