@@ -48,7 +48,6 @@ VARIANTS: dict[str, list[str]] = {
     "head_plain": ["discriminator.head=plain"],
     "head_gated": ["discriminator.head=gated"],
     "scales_1": ["discriminator.scales=1"],
-    "scales_2": ["discriminator.scales=2"],
     "content_0": ["losses.content_weight=0"],
     "content_0.1": ["losses.content_weight=0.1"],
     "content_2": ["losses.content_weight=2"],
@@ -56,7 +55,7 @@ VARIANTS: dict[str, list[str]] = {
     "margin_4": ["losses.margin=4"],
     "rotations_1": ["losses.rotations=1"],
     "tones_0": ["losses.tones_weight=0"],
-    "tones_32px": ["losses.tones_cell_px=32"],
+    "tones_8px": ["losses.tones_cell_px=8"],
     "seam_0": ["losses.seam_weight=0"],
     # Crops
     "random_crops": ["content.candidates=1", "style.candidates=1"],
@@ -66,7 +65,7 @@ VARIANTS: dict[str, list[str]] = {
     "paintings_1024px": ["style.side_px=1024"],
     # Generator
     "identity_start_off": ["generator.identity_start=false"],
-    "bounded": ["generator.bounded=true"],
+    "unbounded": ["generator.bounded=false"],
     "context_off": ["generator.context_size=0", "generator.scale_range_px=[]"],
     "scale_untold": ["generator.scale_range_px=[]"],
     "noise_off": ["generator.noise_channels=0"],
