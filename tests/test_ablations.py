@@ -94,7 +94,19 @@ def test_every_variant_is_a_valid_training_of_its_own():
     assert variants.pop("cyclegan") == ["--method=cyclegan"] and variants.pop("cut") == ["--method=cut"]
     for preset, off_already in (
         ("default", set()),
-        ("demo", {"context_off", "noise_off", "scale_untold", "tones_0", "seam_0"}),
+        (
+            "demo",
+            {
+                "context_off",
+                "noise_off",
+                "scale_untold",
+                "scales_1",
+                "tones_0",
+                "tones_8px",
+                "seam_0",
+                "unbounded",
+            },
+        ),
     ):
         configs = {n: validate(apply_overrides(PRESETS[preset], text)) for n, text in variants.items()}
         same = [name for name, config in configs.items() if config == configs["default"]]
