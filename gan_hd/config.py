@@ -1,6 +1,6 @@
 """Configuration: every number that shapes a training, its meaning, its unit and its range.
 
-A :class:`Config` is a tree of frozen dataclasses. :data:`PRESETS` names the three trees that ship.
+A :class:`Config` is a tree of frozen dataclasses. :data:`PRESETS` names the trees that ship.
 ``apply_overrides`` changes single fields by their dotted name, so the command line needs no flag per
 field. A run folder stores its tree as JSON; ``differences`` names what changed between two trees.
 
@@ -89,7 +89,7 @@ class DiscriminatorConfig:
     head: str = "gated"
     #: Divide every kernel by its largest singular value (not the patch scores').
     spectral_norm: bool = False
-    #: At how many scales the gated head scores patches: 2 = the crop and the crop halved, by the same convolutions.
+    #: At how many scales the gated head scores patches, >= 1: 2 = the crop and the crop halved, by the same kernels.
     scales: int = 1
 
     @property
@@ -360,7 +360,7 @@ def validate(config: Config) -> Config:
             side % halvings == 0,
             "combo.tile_px (--tile_px) times rows or cols",
             side,
-            f"a multiple of {halvings}, for discriminator.widths and discriminator.scales halve it so often",
+            f"a multiple of {halvings}: discriminator.widths and discriminator.scales halve it",
         )
     _require(0 <= combo.whole_share <= 1, "combo.whole_share", combo.whole_share, "0..1")
     _require(

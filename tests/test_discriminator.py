@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ CONFIG = DiscriminatorConfig(widths=(4, 8), latent_size=6)
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("spectral_norm", [False, True])
-@pytest.mark.parametrize("head", ["plain", "gated"])
-def test_crops_become_float32_vectors_and_the_model_reloads(tmp_path, dtype, spectral_norm, head):
-    config = DiscriminatorConfig(widths=(4, 8), latent_size=6, spectral_norm=spectral_norm, head=head)
+@pytest.mark.parametrize(("head", "scales"), [("plain", 1), ("plain", 2), ("gated", 1), ("gated", 2)])
+def test_crops_become_float32_vectors_and_the_model_reloads(tmp_path, dtype, spectral_norm, head, scales):
+    config = DiscriminatorConfig(
+        widths=(4, 8), latent_size=6, spectral_norm=spectral_norm, head=head, scales=scales
+    )
     model = Discriminator(config, crop_px=(16, 24), dtype=dtype)
     x = np.random.default_rng(0).uniform(-1, 1, (3, 16, 24, 3)).astype(np.float32)
     z = model(x)
@@ -33,23 +37,27 @@ def test_it_is_one_network_for_all_crops():
 def test_crops_that_do_not_halve_are_refused():
     with pytest.raises(ValueError, match="multiples of 4"):
         Discriminator(CONFIG, crop_px=(18, 16))
+    with pytest.raises(ValueError, match="multiples of 8"):
+        Discriminator(dataclasses.replace(CONFIG, scales=2), crop_px=(20, 16))
+    with pytest.raises(ValueError, match="at least 1"):
+        Discriminator(dataclasses.replace(CONFIG, scales=0), crop_px=(16, 16))
 
 
 def test_scales_add_patches_of_the_halved_crop_and_no_weight():
     keras.utils.set_random_seed(0)
     one, two = (
-        Discriminator(DiscriminatorConfig(widths=(4, 8), latent_size=6, scales=n), crop_px=(16, 24))
+        Discriminator(DiscriminatorConfig(widths=(4, 8, 8), latent_size=6, scales=n), crop_px=(16, 32))
         for n in (1, 2)
     )
     assert [v.path.split("/", 1)[1] for v in one.variables] == [
         v.path.split("/", 1)[1] for v in two.variables
     ]
     two.set_weights(one.get_weights())
-    halved = Discriminator(DiscriminatorConfig(widths=(4, 8), latent_size=6), crop_px=(8, 12))
+    halved = Discriminator(DiscriminatorConfig(widths=(4, 8, 8), latent_size=6), crop_px=(8, 16))
     for layer in halved.layers:
         if layer.name != "latent" and layer.weights:
             layer.set_weights(one.get_layer(layer.name).get_weights())
-    x = RNG.uniform(-1, 1, (3, 16, 24, 3)).astype(np.float32)
+    x = RNG.uniform(-1, 1, (3, 16, 32, 3)).astype(np.float32)
     half = tf.nn.avg_pool2d(x, 2, 2, "VALID")
     lengths = [tf.norm(z, axis=-1).numpy() for z in (one(x), halved(half), two(x))]
     scores = [

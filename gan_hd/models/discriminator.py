@@ -27,7 +27,7 @@ class Discriminator(keras.Model):
     direction only, and its length comes from realism scores averaged over the patches of all but the first
     level (layers.Gate): to bring paintings to the origin D then has to learn one number, not to silence V of them.
     With more than one scale the same convolutions score the patches of the crop halved, too, and halved again: what
-    passes for paint from near may be no brush stroke from farther away.
+    passes for paint from near may be no brush stroke from farther away. The plain head has no scores.
 
     Args:
         config: shape of the network.
@@ -44,6 +44,8 @@ class Discriminator(keras.Model):
         **kwargs: Any,
     ) -> None:
         config = config or DiscriminatorConfig()
+        if config.scales < 1:
+            raise ValueError(f"scales must be at least 1. Received: {config.scales}")
         halvings = config.halvings
         if crop_px[0] % halvings or crop_px[1] % halvings:
             raise ValueError(f"crop_px must be multiples of {halvings}. Received: {crop_px}")
@@ -73,7 +75,7 @@ class Discriminator(keras.Model):
                 seen = keras.layers.AveragePooling2D(2, dtype=dtype, name=f"half{scale}")(seen)
             x = seen
             for down, score in zip(downs, scores, strict=True):
-                x = keras.layers.LeakyReLU(0.2, dtype=dtype)(down(x))  # [n, h/2^level, w/2^level, width]
+                x = keras.layers.LeakyReLU(0.2, dtype=dtype)(down(x))  # [n, h/2^(scale+level), w/…, width]
                 if score:
                     patch_scores.append(keras.layers.GlobalAveragePooling2D(dtype="float32")(score(x)))
             if not scale:
