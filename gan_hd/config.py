@@ -201,10 +201,9 @@ PRESETS: dict[str, Config] = {
         generator=GeneratorConfig(
             context_size=32, scale_range_px=(576, 3072), noise_channels=4, bounded=True
         ),
-        discriminator=DiscriminatorConfig(scales=2),
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4, tones_weight=2.0, tones_cell_px=32, seam_weight=1.0),
-        train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=6000, lr_half_life_steps=1000),
+        train=TrainConfig(beta_2=0.99, lr_warmup_steps=300, lr_constant_steps=6500, lr_half_life_steps=1000),
     ),
     # Calmer than the default, at the scales of the sample set, on which the gated head had broken down.
     "demo": Config(

@@ -100,7 +100,6 @@ def test_every_variant_is_a_valid_training_of_its_own():
                 "context_off",
                 "noise_off",
                 "scale_untold",
-                "scales_1",
                 "tones_0",
                 "tones_8px",
                 "seam_0",

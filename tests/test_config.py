@@ -69,7 +69,7 @@ def test_bad_overrides_are_named(override, named):
         ("combo.whole_share=1.5", "whole_share"),
         ("losses.margin=-1", "losses.margin"),
         ("train.seed=-1", "--seed"),
-        ("discriminator.widths=[8,8,8,8,8,8,8,8]", "a multiple of 512"),
+        ("discriminator.widths=[8,8,8,8,8,8,8,8]", "a multiple of 256"),
         ("discriminator.scales=5", "a multiple of 256"),
         ("discriminator.scales=0", "discriminator.scales"),
     ],
