@@ -354,12 +354,13 @@ def validate(config: Config) -> Config:
     _require(combo.rows >= 1 and combo.cols >= 1, "combo.rows/cols", (combo.rows, combo.cols), ">= 1")
     _require(config.discriminator.scales >= 1, "discriminator.scales", config.discriminator.scales, ">= 1")
     halvings = config.discriminator.halvings
+    times = halvings.bit_length() - 1
     for side in config.crop_px:
         _require(
             side % halvings == 0,
             "combo.tile_px (--tile_px) times rows or cols",
             side,
-            f"a multiple of {halvings}: discriminator.widths and discriminator.scales halve it",
+            f"a multiple of {halvings}, for discriminator.widths and discriminator.scales halve it {times} times",
         )
     _require(0 <= combo.whole_share <= 1, "combo.whole_share", combo.whole_share, "0..1")
     _require(

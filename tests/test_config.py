@@ -69,8 +69,8 @@ def test_bad_overrides_are_named(override, named):
         ("combo.whole_share=1.5", "whole_share"),
         ("losses.margin=-1", "losses.margin"),
         ("train.seed=-1", "--seed"),
-        ("discriminator.widths=[8,8,8,8,8,8,8,8]", "a multiple of 256"),
-        ("discriminator.scales=5", "a multiple of 256"),
+        ("discriminator.widths=[8,8,8,8,8,8,8,8]", "halve it 8 times"),
+        ("discriminator.scales=5", "halve it 8 times"),
         ("discriminator.scales=0", "discriminator.scales"),
     ],
 )

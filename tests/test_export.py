@@ -71,7 +71,9 @@ def test_each_precision_computes_in_its_own_arithmetic(generator, signatures):
     sides_px = tf.constant([40.0, 80.0])
     context = signatures["context"](thumbnail=tf.constant(small), side_px=sides_px)["context"]
     np.testing.assert_allclose(context, generator.encode(Whole(small, sides_px)), atol=1e-6)
-    assert np.abs(np.diff(context[:, -1])) > 0.3  # the scale
+    np.testing.assert_allclose(
+        np.diff(context[:, -1]), 2 * np.log(2) / np.log(512 / 32), atol=1e-6
+    )  # the scale
     errors = {}
     for precision, name in SIGNATURES.items():
         y = signatures[name](pixels=tf.constant(x), context=context)["pixels"]
