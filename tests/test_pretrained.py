@@ -68,8 +68,7 @@ def test_it_repaints_and_keeps_what_is_there(translator, photo):
     a, ab = (pixels.to_float(x) for x in (before, after))
     assert np.abs(a - ab).mean() > 0.05  # it does something
     assert content.tone_correlation(a, ab) > 0.7  # and dark stays dark
-    # Drawn pictures are mostly even areas, where strokes are new edges; other paintings have 0.01.
-    assert np.mean(content.edge_correlation(a, ab)) > 0.25
+    assert np.mean(content.edge_correlation(a, ab)) > 0.4
     assert after.reshape(-1, 3).std(axis=0).min() > 10  # nor is it one colour
 
 
