@@ -8,7 +8,8 @@ gradient at the zero vector is 0 rather than NaN.
 Reference: M. Pasini, "Style transfer with GANs on HD images", 2019 (equations LossD1 … LossG2); Amodio &
 Krishnaswamy, "TraVeLGAN", CVPR 2019 (travel, anti-collapse); Mescheder et al., "Which Training Methods for GANs
 do actually Converge?", ICML 2018 (R1); Tseng et al., "Regularizing Generative Adversarial Networks under Limited
-Data", CVPR 2021 (LeCam).
+Data", CVPR 2021 (LeCam); Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004
+(seam).
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ import tensorflow as tf
 
 #: Under the root of every norm: small against a squared latent length, large against float32 rounding.
 EPSILON = 1e-8
+
+#: Cells of the seam loss: about the width of a stroke.
+_SEAM_CELL_PX = 16
+#: Its C, the variance of what counts as nothing painted: 2 levels of 256, as a distance in RGB.
+_SEAM_FLOOR = (2 / 127.5) ** 2
 
 
 def norm(z: tf.Tensor) -> tf.Tensor:
@@ -92,11 +98,28 @@ def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int) -> tf.Tensor:
 
 
 def seam(joined: tf.Tensor, in_one_piece: tf.Tensor) -> tf.Tensor:
-    """|AB of bare tiles − AB in one piece|, a mean over pixels and channels. Pictures in [-1, 1].
+    """1 − s, s how alike AB of bare tiles and AB in one piece are in structure, in [0, 2]. Pictures in [-1, 1].
 
-    How much the surroundings that a bare tile lacks change it; gan_hd.metrics.seams measures it on whole pictures.
+    s = (σ_xy + C) / √((σ_x² + C)·(σ_y² + C)) with all three channels together, a mean over all whole cells of 16×16 px
+    (of the picture, where it is smaller): as SSIM's term of structure, the correlation of what the two paint there, but
+    with C so placed that a bare cell is like another bare one only. It asks *where* the marks of a tile are, not how
+    strong they are. A difference of pixels is paid back by fading all that a tile cannot know, and skies went bare with
+    it (docs/experiments.md).
     """
-    return tf.reduce_mean(tf.abs(tf.cast(joined, tf.float32) - tf.cast(in_one_piece, tf.float32)))
+    cell = min(_SEAM_CELL_PX, *joined.shape[1:3])
+    rows, cols = (side // cell for side in joined.shape[1:3])
+
+    def marks(picture: tf.Tensor) -> tf.Tensor:
+        whole_cells = tf.cast(picture, tf.float32)[:, : rows * cell, : cols * cell]
+        pixels = tf.reshape(whole_cells, [-1, rows, cell, cols, cell, whole_cells.shape[-1]])
+        return pixels - tf.reduce_mean(pixels, axis=[2, 4], keepdims=True)
+
+    def of_cells(product: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(product, axis=[2, 4, 5]) / cell**2  # [n, rows, cols]
+
+    x, y = marks(joined), marks(in_one_piece)
+    spread = tf.sqrt((of_cells(x * x) + _SEAM_FLOOR) * (of_cells(y * y) + _SEAM_FLOOR))
+    return 1.0 - tf.reduce_mean((of_cells(x * y) + _SEAM_FLOOR) / spread)
 
 
 def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:

@@ -53,8 +53,53 @@ def test_pairs_are_all_rotations():
 def test_identity_and_gradient_penalty():
     b = tf.zeros([1, 2, 2, 3])
     assert float(losses.identity(b, b + 0.5)) == pytest.approx(0.5)
-    assert float(losses.seam(b, b + 0.5)) == pytest.approx(0.5)
     assert float(losses.gradient_penalty(tf.ones([2, 2, 2, 3]))) == pytest.approx(0.5 * 12)
+
+
+def _painted(seed, mean=0.0):
+    return tf.constant(mean + 0.2 * np.random.default_rng(seed).normal(size=(2, 32, 48, 3)), tf.float32)
+
+
+def test_seams_are_where_marks_are_not_how_strong():
+    y = _painted(0)
+    assert float(losses.seam(y, y)) == pytest.approx(0, abs=1e-5)
+    assert float(losses.seam(0.3 * y + 0.5, y)) == pytest.approx(0, abs=0.01)
+    assert float(losses.seam(-y, y)) == pytest.approx(2, abs=0.02)
+    assert float(losses.seam(_painted(1), y)) == pytest.approx(1, abs=0.05)
+    moved = tf.roll(y, 1, axis=2)
+    assert float(losses.seam(moved, y)) > 0.9
+    assert 0.2 < float(losses.seam(tf.where(tf.range(48)[:, None] < 16, y, moved), y)) / (2 / 3) < 1.2
+
+
+def test_seams_of_areas_without_marks():
+    plain, painted = tf.fill([1, 16, 16, 3], 0.4), _painted(0)[:1, :16, :16]
+    assert float(losses.seam(plain, plain + 0.3)) == pytest.approx(0, abs=1e-6)
+    assert float(losses.seam(plain, painted)) > 0.9  # nothing is gained by leaving a tile bare
+    assert float(losses.seam(plain[:, :4, :8], plain[:, :4, :8])) == pytest.approx(
+        0, abs=1e-6
+    )  # below a cell
+
+
+def test_fading_a_tile_does_not_pay_seams_back():
+    """Along the contrast of the marks the slope is none, where a difference of pixels falls as they fade."""
+    y, noise = _painted(0), _painted(1)
+    x = y + noise  # half of it cannot be known from the tile
+    strength = tf.Variable(1.0)
+
+    def slope(loss):
+        with tf.GradientTape() as tape:
+            value = loss(strength * x, y)
+        return float(tape.gradient(value, strength))
+
+    assert abs(slope(losses.seam)) < 0.01
+    assert slope(lambda x, y: tf.reduce_mean(tf.abs(x - y))) > 0.05
+
+
+def test_seams_have_a_finite_gradient_where_nothing_is_painted():
+    x = tf.Variable(tf.fill([1, 16, 16, 3], 0.4))
+    with tf.GradientTape() as tape:
+        value = losses.seam(x, _painted(0)[:1, :16, :16])
+    assert np.isfinite(tape.gradient(value, x)).all()
 
 
 def _blocks(seed=0):
