@@ -40,6 +40,8 @@ class DomainConfig:
     flat_share: float = 0.25
     #: Mirror half of the crops left-right.
     flip: bool = True
+    #: So many samples in succession are from one picture: at 2, each is paired with itself in the content term. >= 1.
+    crops_per_picture: int = 1
 
 
 @dataclass(frozen=True)
@@ -304,6 +306,7 @@ def validate(config: Config) -> Config:
         )
         _require(1 <= domain.candidates <= 32, f"{name}.candidates", domain.candidates, "1..32")
         _require(0 <= domain.flat_share <= 1, f"{name}.flat_share", domain.flat_share, "0..1")
+        _require(domain.crops_per_picture >= 1, f"{name}.crops_per_picture", domain.crops_per_picture, ">= 1")
     _require(
         len(config.generator.widths) >= 1, "generator.widths", config.generator.widths, "at least one width"
     )

@@ -92,7 +92,7 @@ class Domain:
 
     def number(self, index: int, seed: int) -> int:
         """Which picture sample `index` of the stream `seed` is from."""
-        turn, place = divmod(index, self.slots)
+        turn, place = divmod(index // self.config.crops_per_picture, self.slots)
         slot = int(_shuffled(self.slots, seed, 0, turn)[place])
         # Slots change their pictures at different turns, so that decoding is spread evenly.
         generation = (turn + slot * self.visits // self.slots) // self.visits

@@ -86,6 +86,15 @@ def test_pictures_that_are_read_are_cropped_many_times_each_and_all_alike(noise_
     assert len(numbers) / len(read) > 3.5
 
 
+def test_samples_in_succession_can_be_of_one_picture(noise_folder):
+    domain = _load(noise_folder("a", count=6))
+    pairs = dataclasses.replace(domain, config=dataclasses.replace(domain.config, crops_per_picture=2))
+    numbers = [pairs.number(index, 0) for index in range(24)]
+    assert numbers[::2] == numbers[1::2] == [domain.number(index, 0) for index in range(12)]
+    assert sorted(numbers[:12:2]) == list(range(6))
+    assert not np.array_equal(_crop(pairs, 0), _crop(pairs, 1))  # of one picture, but two crops
+
+
 def test_a_stream_can_start_anywhere(noise_folder):
     content, style = _load(noise_folder("a")), _load(noise_folder("b", seed=1), name="style")
     config = Config(combo=ComboConfig(tile_px=16), train=TrainConfig(batch_size=4))
