@@ -49,6 +49,11 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
         status = tf.train.Checkpoint(discriminator=values).restore(state.model_checkpoint_path)
         status.assert_existing_objects_matched().expect_partial()
         taken += ", and its discriminator"
+    elif not gan.config.train.generator_wait_steps:
+        taken += (
+            "; the discriminator is new and will unteach it before it has learned; "
+            "with --set=train.generator_wait_steps=700 the generator waits for it"
+        )
     return f"starting from {model}: {taken}"
 
 

@@ -45,8 +45,14 @@ def test_a_run_folder_gives_its_averaged_generator_and_its_discriminator(run, sm
 def test_a_discriminator_of_another_shape_stays_new(run, smoke):
     old, folder = run
     new = _gan(apply_overrides(smoke, ["discriminator.latent_size=5"]), 1)
-    assert start_from(new, folder).endswith("generator of step 9")
+    assert "generator of step 9; the discriminator is new" in start_from(new, folder)
     assert _equal(new.generator, old.ema_generator)
+
+
+def test_a_generator_that_waits_for_its_new_discriminator_is_not_warned_of(run, smoke):
+    settings = ["discriminator.latent_size=5", "train.generator_wait_steps=3"]
+    new = _gan(apply_overrides(smoke, settings), 1)
+    assert start_from(new, run[1]).endswith("generator of step 9")
 
 
 def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
@@ -58,7 +64,7 @@ def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
     assert _equal(found, generator) and config == smoke and step == 12
     new = _gan(smoke, 1)
     discriminator = new.discriminator.get_weights()
-    assert start_from(new, tmp_path / "model").endswith("generator of step 12")
+    assert "generator of step 12; the discriminator is new" in start_from(new, tmp_path / "model")
     assert _equal(new.generator, generator)
     for x, y in zip(discriminator, new.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(x, y)
