@@ -158,9 +158,6 @@ class TrainConfig:
     #: Both rates stay for so many steps and then halve, smoothly, with every further half life. Half life 0 = never.
     lr_constant_steps: int = 0
     lr_half_life_steps: int = 0
-    #: G stands still for so many steps, in which D learns: for a training that begins with a generator but no
-    #: discriminator (--init_from of a SavedModel). A D that knows nothing unteaches G first.
-    generator_wait_steps: int = 0
     beta_1: float = 0.5
     beta_2: float = 0.999
     #: Random translation and cutout of D's inputs, the same for A and AB; 0 = off, else their reach as a
@@ -408,7 +405,7 @@ def validate(config: Config) -> Config:
     )
     for name in ("generator_lr", "discriminator_lr"):
         _require(getattr(train, name) > 0, f"train.{name}", getattr(train, name), "> 0")
-    for name in ("lr_warmup_steps", "lr_constant_steps", "lr_half_life_steps", "generator_wait_steps"):
+    for name in ("lr_warmup_steps", "lr_constant_steps", "lr_half_life_steps"):
         _require(getattr(train, name) >= 0, f"train.{name}", getattr(train, name), ">= 0")
     _require(0 <= train.seed < 2**32, "train.seed (--seed)", train.seed, "0..2**32-1")
     _require(0 <= train.context_dropout <= 1, "train.context_dropout", train.context_dropout, "0..1")

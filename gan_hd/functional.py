@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_hd.files import whole_file
-from gan_hd.gan import Batch, SiameseGAN, learning_rates
+from gan_hd.gan import Batch, SiameseGAN, learning_rate
 from gan_hd.optimizer import adam
 from gan_hd.thumbnail import Whole
 
@@ -77,8 +77,11 @@ def train_step(gan: SiameseGAN, state: State, batch: Batch) -> tuple[State, dict
         step = gan.step.value + 1
         following: State = {}
         train = gan.config.train
-        for name, network, gradients in (("d", gan.discriminator, found.d), ("g", gan.generator, found.g)):
-            rate = learning_rates(train)[name](step - 1)
+        for name, network, gradients, peak in (
+            ("d", gan.discriminator, found.d, train.discriminator_lr),
+            ("g", gan.generator, found.g, train.generator_lr),
+        ):
+            rate = learning_rate(train, peak)(step - 1)
             momentum, velocity = [], []
             for variable, gradient, m, v in zip(
                 network.trainable_variables,

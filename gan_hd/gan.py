@@ -53,21 +53,14 @@ METRICS = (
 Batch = tuple[tuple[tf.Tensor, Whole], tuple[tf.Tensor, Whole]]
 
 
-def learning_rates(train: TrainConfig) -> dict[str, LearningRate]:
-    """Of "d" and "g": one schedule, each with a peak of its own; G may wait for D."""
-    return {
-        name: LearningRate(
-            peak,
-            wait_steps=wait_steps,
-            warmup_steps=train.lr_warmup_steps,
-            constant_steps=train.lr_constant_steps,
-            half_life_steps=train.lr_half_life_steps,
-        )
-        for name, peak, wait_steps in (
-            ("d", train.discriminator_lr, 0),
-            ("g", train.generator_lr, train.generator_wait_steps),
-        )
-    }
+def learning_rate(train: TrainConfig, peak: float) -> LearningRate:
+    """The schedule that both networks have, each with a peak of its own."""
+    return LearningRate(
+        peak,
+        warmup_steps=train.lr_warmup_steps,
+        constant_steps=train.lr_constant_steps,
+        half_life_steps=train.lr_half_life_steps,
+    )
 
 
 class Gradients(NamedTuple):
@@ -122,21 +115,17 @@ class SiameseGAN(keras.Model):
         """Builds both optimisers (TTUR); under float16 each has its own loss scale."""
         train = self.config.train
 
-        def adam(name: str, variables: list) -> keras.optimizers.Optimizer:
-            rate = learning_rates(train)[name]
-            optimizer: Any = Adam(
-                rate if rate.varies else rate.peak,
-                beta_1=train.beta_1,
-                beta_2=train.beta_2,
-                name=f"{name}_adam",
-            )
+        def adam(peak: float, name: str, variables: list) -> keras.optimizers.Optimizer:
+            varies = train.lr_warmup_steps or train.lr_half_life_steps
+            rate: Any = learning_rate(train, peak) if varies else peak
+            optimizer: Any = Adam(rate, beta_1=train.beta_1, beta_2=train.beta_2, name=name)
             if self.dtype_policy.compute_dtype == "float16":
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_adam_scale")
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name=f"{name}_scale")
             optimizer.build(variables)  # inside the strategy's scope, before the first step
             return optimizer
 
-        self.g_optimizer = adam("g", self.generator.trainable_variables)
-        self.d_optimizer = adam("d", self.discriminator.trainable_variables)
+        self.g_optimizer = adam(train.generator_lr, "g_adam", self.generator.trainable_variables)
+        self.d_optimizer = adam(train.discriminator_lr, "d_adam", self.discriminator.trainable_variables)
         super().compile(jit_compile=jit_compile, **kwargs)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:

@@ -39,32 +39,21 @@ class Adam(keras.optimizers.Adam):
 
 
 class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
-    """0 for `wait_steps`, then η·min(1, (step - wait_steps + 1) / warmup_steps), halved from step `constant_steps` on.
+    """η·min(1, (step + 1) / warmup_steps) until step `constant_steps`, then halved with every `half_life_steps`.
 
     η·2^(-(step - constant_steps) / half_life_steps), smoothly; half life 0: η for ever. The end of a training need not
     be known, as for a decay to zero: it can always go on.
     """
 
     def __init__(
-        self,
-        peak: float,
-        *,
-        wait_steps: int = 0,
-        warmup_steps: int = 0,
-        constant_steps: int = 0,
-        half_life_steps: int = 0,
+        self, peak: float, *, warmup_steps: int = 0, constant_steps: int = 0, half_life_steps: int = 0
     ) -> None:
-        self.peak, self.wait_steps, self.warmup_steps = peak, wait_steps, warmup_steps
+        self.peak, self.warmup_steps = peak, warmup_steps
         self.constant_steps, self.half_life_steps = constant_steps, half_life_steps
-
-    @property
-    def varies(self) -> bool:
-        return bool(self.wait_steps or self.warmup_steps or self.half_life_steps)
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.float32)
-        risen = (step - self.wait_steps + 1.0) / max(1, self.warmup_steps)
-        rate = self.peak * tf.clip_by_value(risen, 0.0, 1.0)
+        rate = self.peak * tf.minimum((step + 1.0) / max(1, self.warmup_steps), 1.0)
         if not self.half_life_steps:
             return rate
         return rate * 0.5 ** (tf.maximum(step - self.constant_steps, 0.0) / self.half_life_steps)
@@ -72,7 +61,6 @@ class LearningRate(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict:
         return {
             "peak": self.peak,
-            "wait_steps": self.wait_steps,
             "warmup_steps": self.warmup_steps,
             "constant_steps": self.constant_steps,
             "half_life_steps": self.half_life_steps,

@@ -25,7 +25,7 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
     """Gives `gan` the weights of `model`.
 
     The averaged generator becomes both generators. A run folder gives its discriminator too, where it has this one's
-    shape; a SavedModel has none.
+    shape; a SavedModel has none, and while a new one learns G forgets much of its style (docs/experiments.md).
 
     Args:
         gan: before its first step.
@@ -49,11 +49,8 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
         status = tf.train.Checkpoint(discriminator=values).restore(state.model_checkpoint_path)
         status.assert_existing_objects_matched().expect_partial()
         taken += ", and its discriminator"
-    elif not gan.config.train.generator_wait_steps:
-        taken += (
-            "; the discriminator is new and will unteach it before it has learned; "
-            "with --set=train.generator_wait_steps=700 the generator waits for it"
-        )
+    else:
+        taken += "; the discriminator is new, and much of the style is lost while it learns"
     return f"starting from {model}: {taken}"
 
 

@@ -26,7 +26,6 @@ def still(smoke):
             "train.lr_warmup_steps=2",
             "train.lr_constant_steps=1",
             "train.lr_half_life_steps=1",
-            "train.generator_wait_steps=1",
         ],
     )
 

@@ -46,11 +46,3 @@ def test_the_rate_rises_and_halves_after_its_constant_steps(step, expected):
     assert float(rate(tf.constant(step, tf.int64))) == pytest.approx(expected, rel=1e-5)
     assert float(LearningRate(0.2, constant_steps=100)(tf.constant(step))) == pytest.approx(0.2)
     assert float(LearningRate.from_config(rate.get_config())(step)) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_generator_may_wait():
-    rate = LearningRate(0.2, wait_steps=5, warmup_steps=10, constant_steps=100, half_life_steps=10)
-    found = [float(rate(tf.constant(step, tf.int64))) for step in (0, 4, 5, 9, 14, 100, 110)]
-    np.testing.assert_allclose(found, [0, 0, 0.02, 0.1, 0.2, 0.2, 0.1], rtol=1e-5)
-    assert float(LearningRate(0.2, wait_steps=5)(4)) == 0 and float(LearningRate(0.2, wait_steps=5)(5)) > 0
-    assert float(LearningRate.from_config(rate.get_config())(5)) == pytest.approx(0.02)

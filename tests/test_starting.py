@@ -49,12 +49,6 @@ def test_a_discriminator_of_another_shape_stays_new(run, smoke):
     assert _equal(new.generator, old.ema_generator)
 
 
-def test_a_generator_that_waits_for_its_new_discriminator_is_not_warned_of(run, smoke):
-    settings = ["discriminator.latent_size=5", "train.generator_wait_steps=3"]
-    new = _gan(apply_overrides(smoke, settings), 1)
-    assert start_from(new, run[1]).endswith("generator of step 9")
-
-
 def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
     generator = Generator(smoke.generator)
     rng = np.random.default_rng(0)
