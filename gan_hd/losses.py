@@ -21,8 +21,8 @@ EPSILON = 1e-8
 
 #: Cells of the seam loss: about the width of a stroke.
 _SEAM_CELL_PX = 16
-#: Its C, the variance of what counts as nothing painted: 2 levels of 256, as a distance in RGB.
-_SEAM_FLOOR = (2 / 127.5) ** 2
+#: Its C, the variance of what counts as nothing painted: 2 levels, of 2/255 each, as a distance in RGB.
+_SEAM_FLOOR = (2 * 2 / 255) ** 2
 
 
 def norm(z: tf.Tensor) -> tf.Tensor:
