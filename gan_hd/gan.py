@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 from gan_hd import losses
+from gan_hd.augment import moved_and_cut
 from gan_hd.config import Config, TrainConfig
 from gan_hd.models.combo import Combo
 from gan_hd.models.discriminator import Discriminator
@@ -301,32 +302,12 @@ class SiameseGAN(keras.Model):
         reach = self.config.train.augment
         if not reach:
             return a, b, ab
-        n, (h, w) = a.shape[0], self.config.crop_px
-        draws = self._uniform([2, n, 4], stream=1)  # [A and AB | B, n, (dy, dx, cut y, cut x)]
-        masks_shifts = [self._mask_and_shift(draw, reach) for draw in tf.unstack(draws)]
-        (shift_a, mask_a), (shift_b, mask_b) = masks_shifts
-
-        def apply(x: tf.Tensor, shift: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-            y, dx = int(reach * h), int(reach * w)
-            padded = tf.pad(x, [[0, 0], [y, y], [dx, dx], [0, 0]], "REFLECT")
-            rows = shift[:, :1] + tf.range(h)[None]  # [n, h]
-            cols = shift[:, 1:] + tf.range(w)[None]  # [n, w]
-            moved = tf.gather(tf.gather(padded, rows, axis=1, batch_dims=1), cols, axis=2, batch_dims=1)
-            return moved * mask
-
-        return apply(a, shift_a, mask_a), apply(b, shift_b, mask_b), apply(ab, shift_a, mask_a)
-
-    def _mask_and_shift(self, draw: tf.Tensor, reach: float) -> tuple[tf.Tensor, tf.Tensor]:
-        """draw [n, 4] in [0, 1) -> shift [n, 2] int32 in 0 … 2·reach·side, mask [n, h, w, 1] of 0 and 1."""
-        sides = tf.constant(self.config.crop_px, tf.float32)
-        shift = tf.cast(draw[:, :2] * (2 * tf.floor(reach * sides) + 1), tf.int32)
-        centre = draw[:, 2:] * sides  # the cut-out square may reach over the border
-        inside = [
-            tf.abs(tf.range(side, dtype=tf.float32)[None] - centre[:, axis : axis + 1]) < reach * side
-            for axis, side in enumerate(self.config.crop_px)
-        ]
-        cut = inside[0][:, :, None, None] & inside[1][:, None, :, None]
-        return shift, 1.0 - tf.cast(cut, tf.float32)
+        of_a, of_b = tf.unstack(self._uniform([2, a.shape[0], 4], stream=1))
+        return (
+            moved_and_cut(a, of_a, reach=reach),
+            moved_and_cut(b, of_b, reach=reach),
+            moved_and_cut(ab, of_a, reach=reach),
+        )
 
     def _agree_on_overflow(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """Under float16 on several replicas: an overflow on one becomes an overflow on all.

@@ -34,6 +34,7 @@ FORBIDDEN = {
     "gan_hd.jobs": {"gan_hd.models", "gan_hd.gan", *PIPELINE, "gan_hd.layers"},
     "gan_hd.files": {"gan_hd", "tensorflow", "keras", "numpy"},
     "gan_hd.losses": {"gan_hd"},
+    "gan_hd.augment": {"gan_hd"},
     "gan_hd.pixels": {"gan_hd"},
     "gan_hd.layers": {"gan_hd.config", "gan_hd.models", "gan_hd.losses", "gan_hd.gan", *PIPELINE},
     "gan_hd.optimizer": {"gan_hd"},
