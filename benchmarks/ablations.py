@@ -47,6 +47,7 @@ VARIANTS: dict[str, list[str]] = {
     "spectral_norm": ["discriminator.spectral_norm=true"],
     "head_plain": ["discriminator.head=plain"],
     "head_gated": ["discriminator.head=gated"],
+    "pooled": ["discriminator.pooled=true"],
     "scales_2": ["discriminator.scales=2"],
     "content_0": ["losses.content_weight=0"],
     "content_0.1": ["losses.content_weight=0.1"],

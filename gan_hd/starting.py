@@ -44,7 +44,7 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
             ours[path].assign(value)
     taken = f"generator of step {step}"
     state = tf.train.get_checkpoint_state(str(Path(model) / "ckpt"))
-    if state and not _discriminator_differences(config, gan.config) and config.crop_px == gan.config.crop_px:
+    if state and _same_discriminator(config, gan.config):
         values = [variable.value for variable in gan.discriminator.variables]
         status = tf.train.Checkpoint(discriminator=values).restore(state.model_checkpoint_path)
         status.assert_existing_objects_matched().expect_partial()
@@ -98,10 +98,9 @@ def _by_path(generator: Generator) -> dict[str, keras.Variable]:
     return {variable.path.removeprefix(f"{generator.name}/"): variable for variable in generator.variables}
 
 
-def _discriminator_differences(theirs: Config, ours: Config) -> dict:
-    """In the shape of D's weights, which are the same at any number of scales."""
-    return {
-        name: pair
-        for name, pair in differences(theirs, ours).items()
-        if name.startswith("discriminator.") and name != "discriminator.scales"
-    }
+def _same_discriminator(theirs: Config, ours: Config) -> bool:
+    """In the shape of D's weights, which are the same at any number of scales and, pooled, for any crop."""
+    changed = [name for name in differences(theirs, ours) if name.startswith("discriminator.")]
+    return changed in ([], ["discriminator.scales"]) and (
+        ours.discriminator.pooled or theirs.crop_px == ours.crop_px
+    )

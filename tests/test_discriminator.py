@@ -69,6 +69,21 @@ def test_scales_add_patches_of_the_halved_crop_and_no_weight():
     np.testing.assert_allclose(*directions, atol=1e-5)  # what is in the crop is told by the crop itself
 
 
+def test_pooled_is_a_mean_over_places_and_has_no_size():
+    pooled = Discriminator(dataclasses.replace(CONFIG, pooled=True), crop_px=(16, 24))
+    other = Discriminator(dataclasses.replace(CONFIG, pooled=True), crop_px=(32, 16))
+    assert [w.shape for w in pooled.get_weights()] == [w.shape for w in other.get_weights()]
+    flat = Discriminator(CONFIG, crop_px=(16, 24))
+    for layer in flat.layers:
+        if layer.weights:
+            layer_weights = pooled.get_layer(layer.name).get_weights()
+            if layer.name == "latent":  # 4x6 places, each with the pooled kernel over their number
+                layer_weights[0] = np.tile(layer_weights[0], (24, 1)) / 24
+            layer.set_weights(layer_weights)
+    x = RNG.uniform(-1, 1, (3, 16, 24, 3)).astype(np.float32)
+    np.testing.assert_allclose(pooled(x), flat(x), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("score_is", "length"), [(9.0, 4.1972), (1.0, 2.0), (0.5, 1.5), (0.0, 1.0), (-3.0, 0.25)]
 )

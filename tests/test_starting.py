@@ -49,6 +49,20 @@ def test_a_discriminator_of_another_shape_stays_new(run, smoke):
     assert _equal(new.generator, old.ema_generator)
 
 
+@pytest.mark.parametrize(("pooled", "taken"), [("true", True), ("false", False)])
+def test_a_pooled_discriminator_goes_on_at_another_tile_size(smoke, tmp_path, pooled, taken):
+    small = apply_overrides(smoke, [f"discriminator.pooled={pooled}"])
+    old = _gan(small, 0)
+    with RunFolder(tmp_path / "small", small) as folder:
+        folder.checkpoints(old).save()
+    new = _gan(apply_overrides(small, ["combo.tile_px=32"]), 1)
+    said = start_from(new, tmp_path / "small")
+    assert said.endswith("and its discriminator") is taken
+    assert _equal(new.generator, old.ema_generator)
+    if taken:
+        assert _equal(new.discriminator, old.discriminator)
+
+
 def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
     generator = Generator(smoke.generator)
     rng = np.random.default_rng(0)

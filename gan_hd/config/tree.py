@@ -81,6 +81,9 @@ class DiscriminatorConfig:
     spectral_norm: bool = False
     #: At how many scales the gated head scores patches, >= 1: 2 = the crop and the crop halved, by the same kernels.
     scales: int = 1
+    #: Average the last convolution over all places, so that the latent vector says what a crop shows and not where;
+    #: D then has the same weights at any tile size, and --init_from takes it to another.
+    pooled: bool = False
 
     @property
     def halvings(self) -> int:

@@ -21,7 +21,7 @@ from gan_hd.layers import Conv, Dense, Gate
 
 @keras.saving.register_keras_serializable("gan_hd")
 class Discriminator(keras.Model):
-    """Strided convolutions, then a dense layer over all positions: D sees where things are.
+    """Strided convolutions, then a dense layer over all positions, so that D sees where things are, or their mean.
 
     With the "plain" head, that layer's output is the latent vector. With the "gated" head it gives the vector's
     direction only, and its length comes from realism scores averaged over the patches of all but the first
@@ -79,7 +79,8 @@ class Discriminator(keras.Model):
                 if score:
                     patch_scores.append(keras.layers.GlobalAveragePooling2D(dtype="float32")(score(x)))
             if not scale:
-                flat = keras.layers.Flatten(dtype=dtype)(x)
+                summary: Any = keras.layers.GlobalAveragePooling2D if config.pooled else keras.layers.Flatten
+                flat = summary(dtype=dtype)(x)
         x = Dense(config.latent_size, spectral_norm=config.spectral_norm, dtype=dtype, name="latent")(flat)
         if config.head == "gated":
             outputs = Gate(dtype="float32")(x, *patch_scores)  # [n, V]
