@@ -23,6 +23,8 @@ EPSILON = 1e-8
 _SEAM_CELL_PX = 16
 #: Its C, the variance of what counts as nothing painted: 2 levels, of 2/255 each, as a distance in RGB.
 _SEAM_FLOOR = (2 * 2 / 255) ** 2
+#: Its δ: a step of 32 levels in tone counts as much as marks that have nothing in common.
+_SEAM_STEP = 32 * 2 / 255
 
 
 def norm(z: tf.Tensor) -> tf.Tensor:
@@ -98,28 +100,30 @@ def tones(a: tf.Tensor, ab: tf.Tensor, *, cell_px: int) -> tf.Tensor:
 
 
 def seam(joined: tf.Tensor, in_one_piece: tf.Tensor) -> tf.Tensor:
-    """1 − s, s how alike AB of bare tiles and AB in one piece are in structure, in [0, 2]. Pictures in [-1, 1].
+    """1 − s + |Δμ|/δ: have AB of bare tiles and AB in one piece the same marks and tones? Pictures in [-1, 1].
 
-    s = (σ_xy + C) / √((σ_x² + C)·(σ_y² + C)) with all three channels together, a mean over all whole cells of 16×16 px
-    (of the picture, where it is smaller): as SSIM's term of structure, the correlation of what the two paint there, but
-    with C so placed that a bare cell is like another bare one only. It asks *where* the marks of a tile are, not how
-    strong they are. A difference of pixels is paid back by fading all that a tile cannot know, and skies went bare with
-    it (docs/experiments.md).
+    Both are means over all whole cells of 16×16 px (of the picture, where it is smaller). Marks are what differs from a
+    cell's mean colour μ. s = (σ_xy + C) / √((σ_x² + C)·(σ_y² + C)), all three channels together, is their correlation,
+    as in SSIM's term of structure, but with C so placed that a bare cell is like another bare one only. It asks *where*
+    the marks of a tile are, not how strong they are. A difference of pixels is paid back by fading all that a tile
+    cannot know, and skies went bare with it (docs/experiments.md). |Δμ| is the step between two tiles of an even sky.
     """
     cell = min(_SEAM_CELL_PX, *joined.shape[1:3])
     rows, cols = (side // cell for side in joined.shape[1:3])
 
-    def marks(picture: tf.Tensor) -> tf.Tensor:
+    def cells(picture: tf.Tensor) -> tf.Tensor:
         whole_cells = tf.cast(picture, tf.float32)[:, : rows * cell, : cols * cell]
-        pixels = tf.reshape(whole_cells, [-1, rows, cell, cols, cell, whole_cells.shape[-1]])
-        return pixels - tf.reduce_mean(pixels, axis=[2, 4], keepdims=True)
+        return tf.reshape(whole_cells, [-1, rows, cell, cols, cell, whole_cells.shape[-1]])
 
     def of_cells(product: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(product, axis=[2, 4, 5]) / cell**2  # [n, rows, cols]
 
-    x, y = marks(joined), marks(in_one_piece)
+    x, y = cells(joined), cells(in_one_piece)
+    mean_x, mean_y = (tf.reduce_mean(pixels, axis=[2, 4], keepdims=True) for pixels in (x, y))
+    x, y = x - mean_x, y - mean_y
     spread = tf.sqrt((of_cells(x * x) + _SEAM_FLOOR) * (of_cells(y * y) + _SEAM_FLOOR))
-    return 1.0 - tf.reduce_mean((of_cells(x * y) + _SEAM_FLOOR) / spread)
+    unlike = 1.0 - tf.reduce_mean((of_cells(x * y) + _SEAM_FLOOR) / spread)
+    return unlike + tf.reduce_mean(tf.abs(mean_x - mean_y)) / _SEAM_STEP
 
 
 def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:

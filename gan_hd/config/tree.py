@@ -127,7 +127,7 @@ class LossConfig:
     tones_weight: float = 0.0
     #: Side of the cells they are averaged over, px: what is smaller, such as a stroke, is free. 1..2S.
     tones_cell_px: int = 8
-    #: Seams: 1 - the structural similarity of AB of bare tiles and AB in one piece, for G, of the crops that are cut.
+    #: Seams: how unlike AB of bare tiles is to AB in one piece, in marks and tones, for G, of the crops that are cut.
     seam_weight: float = 0.0
     #: R1: gradient penalty of ||D(B)||² at real crops, for D.
     r1_weight: float = 0.0
