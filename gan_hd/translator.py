@@ -119,10 +119,13 @@ class Translator:
         sides_px = list(sides_px) or [max(height, width)]
         side = self.metadata["thumbnail_px"]
         small = thumbnail.of_rows(source.rows, height=height, width=width, side_px=side)
-        told = {"thumbnail": tf.repeat(small[None], len(sides_px), axis=0)}
-        if self.metadata.get("scale_range_px"):
-            told["side_px"] = tf.constant(sides_px, tf.float32)
-        return self._loaded.signatures["context"](**told)["context"].numpy()
+        encode, told = self._loaded.signatures["context"], {"thumbnail": tf.constant(small[None])}
+        contexts = []
+        for side_px in sides_px:  # one by one: rows of a batch may differ in their last bits
+            if self.metadata.get("scale_range_px"):
+                told["side_px"] = tf.constant([side_px], tf.float32)
+            contexts.append(encode(**told)["context"].numpy())
+        return np.concatenate(contexts)
 
     def predict(self, windows: np.ndarray, *, context: np.ndarray | None = None) -> np.ndarray:
         """float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same shape.
