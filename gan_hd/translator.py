@@ -118,14 +118,16 @@ class Translator:
             return None
         sides_px = list(sides_px) or [max(height, width)]
         side = self.metadata["thumbnail_px"]
-        small = thumbnail.of_rows(source.rows, height=height, width=width, side_px=side)
-        encode, told = self._loaded.signatures["context"], {"thumbnail": tf.constant(small[None])}
-        contexts = []
-        for side_px in sides_px:  # one by one: rows of a batch may differ in their last bits
-            if self.metadata.get("scale_range_px"):
-                told["side_px"] = tf.constant([side_px], tf.float32)
-            contexts.append(encode(**told)["context"].numpy())
-        return np.concatenate(contexts)
+        small = thumbnail.of_rows(source.rows, height=height, width=width, side_px=side)[None]
+
+        def encode(side_px: int) -> np.ndarray:
+            told = (
+                {"side_px": tf.constant([side_px], tf.float32)} if self.metadata.get("scale_range_px") else {}
+            )
+            return self._loaded.signatures["context"](thumbnail=tf.constant(small), **told)["context"].numpy()
+
+        # One by one: rows of a batch may differ in their last bits.
+        return np.concatenate([encode(side_px) for side_px in sides_px])
 
     def predict(self, windows: np.ndarray, *, context: np.ndarray | None = None) -> np.ndarray:
         """float32 [n, h, w, 3] in [-1, 1], h and w multiples of the stride -> the same shape.
