@@ -33,8 +33,10 @@ import tensorflow as tf
 
 import gan_hd
 from gan_hd import config as config_lib
-from gan_hd import graph, thumbnail, tiling
+from gan_hd import discriminators, graph, thumbnail, tiling
+from gan_hd.checkpoints import NO_CHECKPOINT, restore_parts
 from gan_hd.config import PRESETS, Config
+from gan_hd.models.discriminator import Discriminator
 from gan_hd.models.generator import Generator
 from gan_hd.thumbnail import Whole
 
@@ -67,6 +69,7 @@ def export_generator(
     licence: str = LICENCE_NOTE,
     float16_storage: bool = False,
     serving_tile_px: int = SERVING_TILE_PX,
+    discriminator: Discriminator | None = None,
 ) -> Path:
     """Writes `generator` as a SavedModel folder, whole or not at all; an older one there is replaced.
 
@@ -79,6 +82,7 @@ def export_generator(
         licence: what may be done with the weights.
         float16_storage: keep the weights as float16, in half the space; they are cast up on use.
         serving_tile_px: largest side of a tile in the signatures that tile by themselves.
+        discriminator: kept beside the model, for a training that goes on from it.
 
     Returns:
         The folder.
@@ -101,6 +105,8 @@ def export_generator(
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(part), signatures=signatures, options=options)
         shutil.copyfile(source / "metadata.json", part / "metadata.json")
+        if discriminator is not None:
+            discriminators.write(discriminator, part / discriminators.DISCRIMINATOR)
         if output.exists():  # a full folder cannot be replaced in one go: move it aside first
             os.rename(output, old)
         os.rename(part, output)
@@ -164,25 +170,16 @@ def load_run(run_dir: str | os.PathLike, *, which: str = "last") -> tuple[Genera
         raise ExportError(f"{path / 'config.json'} cannot be used: {error}") from error
     generator = Generator(config.generator, dtype="float32")
     step = tf.Variable(0, dtype=tf.int64)
-    checkpoint = tf.train.Checkpoint(
-        ema_generator=[variable.value for variable in generator.variables], step=step
-    )
     folder = path / {"last": "ckpt", "best": "best"}[which]
-    state = tf.train.get_checkpoint_state(str(folder))
-    reason = "there is none: let the training run until it saves one"
-    if which == "best":
-        reason = (
-            "there is none: no evaluation has met the rule so far (train.py --evaluate_every), take the last"
-        )
-    for prefix in reversed(state.all_model_checkpoint_paths if state else []):
-        try:
-            status = checkpoint.restore(prefix)
-            status.assert_existing_objects_matched()
-            status.expect_partial()  # the other network and the optimisers stay behind
-            return generator, config, int(step.numpy())
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-    raise ExportError(f"no checkpoint in {folder} can be used: {reason}")
+    values = [variable.value for variable in generator.variables]
+    reason = restore_parts(folder, ema_generator=values, step=step)
+    if reason == NO_CHECKPOINT and which == "last":
+        reason += ": let the training run until it saves one"
+    elif reason == NO_CHECKPOINT:
+        reason += ": no evaluation has met the rule so far (train.py --evaluate_every), take the last"
+    if reason:
+        raise ExportError(f"no checkpoint in {folder} can be used: {reason}")
+    return generator, config, int(step.numpy())
 
 
 def load_generator(model: str | os.PathLike, *, which: str = "last") -> tuple[Generator, Config, int]:

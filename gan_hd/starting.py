@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
-import keras
 import tensorflow as tf
 
-from gan_hd import export
+from gan_hd import discriminators, export
 from gan_hd.config import Config, differences
+from gan_hd.discriminators import by_path
 from gan_hd.gan import SiameseGAN
 from gan_hd.models.generator import Generator
 
@@ -24,8 +23,8 @@ from gan_hd.models.generator import Generator
 def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
     """Gives `gan` the weights of `model`.
 
-    The averaged generator becomes both generators. A run folder gives its discriminator too, where it has this one's
-    shape; a SavedModel has none, and while a new one learns G forgets much of its style (docs/experiments.md).
+    The averaged generator becomes both generators. The discriminator comes too, where the model has one of this one's
+    shape (discriminators.py); while a new one learns, G forgets much of its style (docs/experiments.md).
 
     Args:
         gan: before its first step.
@@ -36,18 +35,19 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
 
     Raises:
         ExportError: there is no model that can be read.
-        ValueError: its generator has another shape; names the settings.
+        ValueError: its generator has another shape, and the settings are named; or its discriminator is damaged.
     """
     weights, config, step = _weights_for(gan.generator, model, flag="init_from")
-    for ours in map(_by_path, (gan.generator, gan.ema_generator)):
+    for ours in map(by_path, (gan.generator, gan.ema_generator)):
         for path, value in weights.items():
             ours[path].assign(value)
     taken = f"generator of step {step}"
-    state = tf.train.get_checkpoint_state(str(Path(model) / "ckpt"))
-    if state and _same_discriminator(config, gan.config):
-        values = [variable.value for variable in gan.discriminator.variables]
-        status = tf.train.Checkpoint(discriminator=values).restore(state.model_checkpoint_path)
-        status.assert_existing_objects_matched().expect_partial()
+    fits = _same_discriminator(config, gan.config)
+    discriminator = discriminators.load(model, config) if fits else None
+    if discriminator is not None:
+        ours = by_path(gan.discriminator)
+        for path, variable in by_path(discriminator).items():
+            ours[path].assign(variable.value)
         taken += ", and its discriminator"
     else:
         taken += "; the discriminator is new, and much of the style is lost while it learns"
@@ -65,7 +65,7 @@ def average_with(generator: Generator, model: str | os.PathLike, *, share: float
     Reference: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
     """
     weights, _, step = _weights_for(generator, model, flag="average_with")
-    ours = _by_path(generator)
+    ours = by_path(generator)
     for path, value in weights.items():
         ours[path].assign(ours[path].value + share * (value - ours[path].value))
     return step
@@ -85,17 +85,12 @@ def _weights_for(
             f"--set={name}={json.dumps(old, separators=(',', ':'))}" for name, (old, _) in changed.items()
         )
         raise ValueError(f"--{flag}={model} has another generator: train with {flags}")
-    shapes = {path: variable.shape for path, variable in _by_path(generator).items()}
+    shapes = {path: variable.shape for path, variable in by_path(generator).items()}
     weights = {}
-    for path, variable in _by_path(found).items():
+    for path, variable in by_path(found).items():
         more = shapes[path][0] - variable.shape[0]  # the scale comes last in the context
         weights[path] = tf.pad(variable.value, [[0, more], *([[0, 0]] * (len(variable.shape) - 1))])
     return weights, config, step
-
-
-def _by_path(generator: Generator) -> dict[str, keras.Variable]:
-    """Layer and name, the same in every generator of a shape, -> weight."""
-    return {variable.path.removeprefix(f"{generator.name}/"): variable for variable in generator.variables}
 
 
 def _same_discriminator(theirs: Config, ours: Config) -> bool:

@@ -304,12 +304,17 @@ def test_the_command(run, folder, tmp_path):
         f"--output={output}",
         "--overwrite",
         "--float16_storage",
+        "--discriminator",
         "--description=mine",
         "--licence=CC0",
     )
     metadata = json.loads((output / "metadata.json").read_text())
     assert metadata["weights_dtype"] == "float16"
     assert (metadata["description"], metadata["licence"]) == ("mine", "CC0")
+    copy = tmp_path / "copy"  # a SavedModel hands its discriminator on
+    _export(f"--model={output}", f"--output={copy}", "--discriminator")
+    kept = [(model / "discriminator.npz").read_bytes() for model in (output, copy)]
+    assert kept[0] == kept[1] and Translator(copy).translate(_picture(5, 6)).shape == (5, 6, 3)
     _export(
         f"--model={source}",
         f"--output={tmp_path / 'mean'}",
@@ -330,6 +335,11 @@ def test_bad_command_lines(run, folder, tmp_path):
         ([f"--model={run[0]}"], "--output is missing"),
         ([f"--model={run[0]}", f"--output={tmp_path / 'letters'}", "--overwrite"], "is no SavedModel"),
         ([f"--model={tmp_path / 'letters'}", f"--output={tmp_path / 'x'}"], "expected a run folder"),
+        (
+            [f"--model={folder}", f"--output={tmp_path / 'x'}", "--discriminator"],
+            "has none; export it from the run",
+        ),
+        ([f"--output={tmp_path / 'x'}", "--discriminator", "--which=best"], "belongs to --which=last"),
     ):
         error = _export(*arguments, check=2)
         assert message in error and error.count("\n") == 1

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gan_hd import discriminators
 from gan_hd.checkpoints import RunFolder
 from gan_hd.config import apply_overrides
 from gan_hd.export import ExportError, export_generator, load_generator
@@ -76,6 +77,32 @@ def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
     assert _equal(new.generator, generator)
     for x, y in zip(discriminator, new.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+def test_a_saved_model_gives_the_discriminator_that_was_kept_beside_it(run, smoke, tmp_path):
+    old, folder = run
+    kept = discriminators.load(folder, smoke)
+    assert _equal(kept, old.discriminator)
+    model = export_generator(old.generator, tmp_path / "m", config=smoke, step=9, discriminator=kept)
+    new = _gan(smoke, 1)
+    assert start_from(new, model).endswith("and its discriminator")
+    assert not _equal(new.discriminator, old.discriminator)  # they were rounded
+    for ours, theirs in zip(new.discriminator.get_weights(), old.discriminator.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2**-11, atol=1e-7)
+    # Another shape does not even read it; a damaged one is not taken for none.
+    (model / "discriminator.npz").write_bytes(b"no zip file")
+    other = _gan(apply_overrides(smoke, ["discriminator.latent_size=5"]), 1)
+    assert "the discriminator is new" in start_from(other, model)
+    with pytest.raises(discriminators.DiscriminatorError, match="of .*m cannot be read"):
+        start_from(new, model)
+
+
+def test_a_discriminator_that_float16_does_not_hold_is_refused(smoke, tmp_path):
+    discriminator = _gan(smoke, 0).discriminator
+    discriminator.set_weights([w * 1e6 for w in discriminator.get_weights()])
+    with pytest.raises(discriminators.DiscriminatorError, match="down1/kernel"):
+        discriminators.write(discriminator, tmp_path / "d.npz")
+    assert not (tmp_path / "d.npz").exists()
 
 
 def test_what_does_not_fit_is_named(run, smoke, tmp_path):

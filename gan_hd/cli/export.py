@@ -4,6 +4,7 @@
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --float16_storage --overwrite
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh.onnx --format=onnx
   python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --which=best
+  python -m gan_hd.cli.export --model=runs/vangogh --output=vangogh_model --discriminator
   python -m gan_hd.cli.export --model=runs/longer --average_with=runs/vangogh --output=vangogh_model
 
 The model takes image bytes of any size and returns image bytes: decoding, tiling and encoding happen inside it. It
@@ -46,6 +47,12 @@ _FLOAT16 = flags.DEFINE_bool(
 _TILE = flags.DEFINE_integer(
     "tile_px", None, "Largest side of a tile within the model (default: 1024).", lower_bound=64
 )
+_DISCRIMINATOR = flags.DEFINE_bool(
+    "discriminator",
+    False,
+    "Keep the discriminator beside the SavedModel too, as float16: a training that begins with both (train.py "
+    "--init_from) goes on where this one stands; with the generator alone it forgets its style first.",
+)
 _DESCRIPTION = flags.DEFINE_string(
     "description", None, "What it was trained on, for the metadata (default: what the training wrote)."
 )
@@ -58,13 +65,17 @@ def main(argv: list[str]) -> int:
     if not _OUTPUT.value:
         return entry.fail("--output is missing: name a folder for the model")
     output = Path(_OUTPUT.value)
-    if _FORMAT.value != "saved_model" and (_FLOAT16.value or _TILE.value):
-        return entry.fail("--float16_storage and --tile_px belong to --format=saved_model")
+    if _FORMAT.value != "saved_model" and (_FLOAT16.value or _TILE.value or _DISCRIMINATOR.value):
+        return entry.fail("--float16_storage, --tile_px and --discriminator belong to --format=saved_model")
+    if _DISCRIMINATOR.value and _WHICH.value == "best":
+        return entry.fail(
+            "--discriminator belongs to --which=last: of the best step the generator alone is kept"
+        )
     problem = _occupied(output)
     if problem:
         return entry.fail(problem)
     entry.import_tensorflow()  # slow; a bad command line does without
-    from gan_hd import export
+    from gan_hd import discriminators, export
     from gan_hd.starting import average_with
     from gan_hd.translator import PRETRAINED
 
@@ -80,6 +91,9 @@ def main(argv: list[str]) -> int:
             other = average_with(generator, _AVERAGE.value, share=_SHARE.value)
             share = f"{100 * _SHARE.value:g} %"
             about["description"] += f"; {share} of the weights are another generator's, of step {other}"
+        discriminator = discriminators.load(model, config) if _DISCRIMINATOR.value else None
+        if _DISCRIMINATOR.value and discriminator is None:
+            return entry.fail(f"--discriminator: {model} has none; export it from the run folder")
         if _FORMAT.value == "saved_model":
             export.export_generator(
                 generator,
@@ -88,6 +102,7 @@ def main(argv: list[str]) -> int:
                 step=step,
                 float16_storage=_FLOAT16.value,
                 serving_tile_px=_TILE.value or export.SERVING_TILE_PX,
+                discriminator=discriminator,
                 **about,
             )
         else:
