@@ -41,17 +41,17 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
     for ours in map(by_path, (gan.generator, gan.ema_generator)):
         for path, value in weights.items():
             ours[path].assign(value)
-    taken = f"generator of step {step}"
-    fits = _same_discriminator(config, gan.config)
-    discriminator = discriminators.load(model, config) if fits else None
-    if discriminator is not None:
-        ours = by_path(gan.discriminator)
-        for path, variable in by_path(discriminator).items():
-            ours[path].assign(variable.value)
-        taken += ", and its discriminator"
-    else:
-        taken += "; the discriminator is new, and much of the style is lost while it learns"
-    return f"starting from {model}: {taken}"
+    found = f"starting from {model}: generator of step {step}"
+    new = "the discriminator is new, and much of the style is lost while it learns"
+    kept = discriminators.load(model, config)
+    if kept is None:
+        return f"{found}; {new}"
+    if changed := _shapes_of_d(config, gan.config):
+        return f"{found}; its discriminator goes with {_as_flags(changed)} only: {new}"
+    ours = by_path(gan.discriminator)
+    for path, variable in by_path(kept).items():
+        ours[path].assign(variable.value)
+    return f"{found}, and its discriminator"
 
 
 def average_with(generator: Generator, model: str | os.PathLike, *, share: float = 0.5) -> int:
@@ -81,10 +81,7 @@ def _weights_for(
         if name in changed and not changed[name][0]:
             del changed[name]  # the kernels of what is added are zeros at first: nothing changes
     if changed:
-        flags = " ".join(
-            f"--set={name}={json.dumps(old, separators=(',', ':'))}" for name, (old, _) in changed.items()
-        )
-        raise ValueError(f"--{flag}={model} has another generator: train with {flags}")
+        raise ValueError(f"--{flag}={model} has another generator: train with {_as_flags(changed)}")
     shapes = {path: variable.shape for path, variable in by_path(generator).items()}
     weights = {}
     for path, variable in by_path(found).items():
@@ -93,9 +90,20 @@ def _weights_for(
     return weights, config, step
 
 
-def _same_discriminator(theirs: Config, ours: Config) -> bool:
-    """In the shape of D's weights, which are the same at any number of scales and, pooled, for any crop."""
-    changed = [name for name in differences(theirs, ours) if name.startswith("discriminator.")]
-    return changed in ([], ["discriminator.scales"]) and (
-        ours.discriminator.pooled or theirs.crop_px == ours.crop_px
+def _shapes_of_d(theirs: Config, ours: Config) -> dict[str, tuple]:
+    """Settings in which the shapes of D's weights differ: {name: (theirs, ours)}.
+
+    The weights are the same at any number of scales and, pooled, for any crop.
+    """
+    changed = differences(theirs, ours)
+    shaping = {name for name in changed if name.startswith("discriminator.")} - {"discriminator.scales"}
+    if not (theirs.discriminator.pooled and ours.discriminator.pooled):
+        shaping |= {"combo.tile_px", "combo.rows", "combo.cols"} & changed.keys()
+    return {name: changed[name] for name in sorted(shaping)}
+
+
+def _as_flags(changed: dict[str, tuple]) -> str:
+    """The old values as command-line flags."""
+    return " ".join(
+        f"--set={name}={json.dumps(old, separators=(',', ':'))}" for name, (old, _) in changed.items()
     )
