@@ -68,7 +68,8 @@ _HOLDOUT = flags.DEFINE_float(
 _INIT = flags.DEFINE_string(
     "init_from",
     None,
-    "Begin a new run with the weights of this run folder or SavedModel.",
+    "Begin a new run with the weights of this run folder, or of a SavedModel with its discriminator beside it "
+    "(export --discriminator); without one much of the style is lost while a new one learns.",
 )
 _HINT = flags.DEFINE_string(
     "data_hint", "", "What an error about an empty folder should tell the user to do."
