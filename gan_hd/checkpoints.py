@@ -28,9 +28,6 @@ from gan_hd.config import Config
 from gan_hd.files import whole_file
 from gan_hd.gan import SiameseGAN
 
-#: What :func:`restore_parts` says of an empty folder.
-NO_CHECKPOINT = "there is none"
-
 
 class RunFolderError(ValueError):
     """The folder cannot take this training; the message is one line and says what to do."""
@@ -167,23 +164,6 @@ class Checkpoints:
     def _latest_step(self) -> int | None:
         latest = self._manager.latest_checkpoint
         return int(latest.rpartition("-")[2]) if latest else None
-
-
-def restore_parts(folder: Path, **parts: object) -> str | None:
-    """Restores `parts` of a training from the newest checkpoint in `folder` that can be read, and leaves the rest.
-
-    Returns None, or in one line why it could not; NO_CHECKPOINT where the folder has none.
-    """
-    checkpoint = tf.train.Checkpoint(**parts)
-    state = tf.train.get_checkpoint_state(str(folder))
-    reason = NO_CHECKPOINT
-    for prefix in reversed(state.all_model_checkpoint_paths if state else []):
-        try:
-            checkpoint.restore(prefix).assert_existing_objects_matched().expect_partial()
-            return None
-        except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-    return reason
 
 
 def _values(holder: object) -> list[tf.Variable]:

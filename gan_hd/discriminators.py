@@ -12,13 +12,14 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from gan_hd.checkpoints import NO_CHECKPOINT, restore_parts
 from gan_hd.config import Config
 from gan_hd.models.discriminator import Discriminator
+from gan_hd.restoring import NO_CHECKPOINT, restore_parts
 
 #: Name of the file in a SavedModel's folder. TensorFlow does not look at it.
 DISCRIMINATOR = "discriminator.npz"
@@ -76,7 +77,8 @@ def write(discriminator: Discriminator, file: Path) -> None:
         raise DiscriminatorError(
             f"weights of the discriminator do not fit into float16: {', '.join(unfit)}; export without it"
         )
-    np.savez(file, **{path: values.astype(np.float16) for path, values in weights.items()})
+    halves: dict[str, Any] = {path: values.astype(np.float16) for path, values in weights.items()}
+    np.savez(file, **halves)
 
 
 def by_path(model: keras.Model) -> dict[str, keras.Variable]:

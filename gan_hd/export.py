@@ -34,10 +34,10 @@ import tensorflow as tf
 import gan_hd
 from gan_hd import config as config_lib
 from gan_hd import discriminators, graph, thumbnail, tiling
-from gan_hd.checkpoints import NO_CHECKPOINT, restore_parts
 from gan_hd.config import PRESETS, Config
 from gan_hd.models.discriminator import Discriminator
 from gan_hd.models.generator import Generator
+from gan_hd.restoring import NO_CHECKPOINT, restore_parts
 from gan_hd.thumbnail import Whole
 
 #: Name of the signature for tiles by precision.
