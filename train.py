@@ -71,6 +71,12 @@ _INIT = flags.DEFINE_string(
     "Begin a new run with the weights of this run folder, or of a SavedModel with its discriminator beside it "
     "(export --discriminator); without one much of the style is lost while a new one learns.",
 )
+_INIT_D = flags.DEFINE_string(
+    "discriminator_from",
+    None,
+    "With --init_from: take the discriminator of this run folder or SavedModel instead, one that learnt the same style "
+    "against another generator.",
+)
 _HINT = flags.DEFINE_string(
     "data_hint", "", "What an error about an empty folder should tell the user to do."
 )
@@ -84,6 +90,10 @@ def main(argv: list[str]) -> int:
     if not content_dir or not style_dir:
         missing = _STYLE if content_dir else _CONTENT
         return entry.fail(f"--{missing.name} is missing: name a folder of pictures")
+    if _INIT_D.value and not _INIT.value:
+        return entry.fail(
+            "--discriminator_from needs --init_from: it takes the place of that one's discriminator"
+        )
     overrides = list(_SET.value)
     for number, name in (
         (_BATCH, "train.batch_size"),
@@ -120,6 +130,7 @@ def main(argv: list[str]) -> int:
             jit_compile=_JIT.value,
             hint=hint,
             init_from=_INIT.value,
+            discriminator_from=_INIT_D.value,
         )
     except (ValueError, OSError) as error:
         return entry.fail(error)

@@ -20,22 +20,27 @@ from gan_hd.gan import SiameseGAN
 from gan_hd.models.generator import Generator
 
 
-def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
+def start_from(
+    gan: SiameseGAN, model: str | os.PathLike, *, discriminator_from: str | os.PathLike | None = None
+) -> str:
     """Gives `gan` the weights of `model`.
 
     The averaged generator becomes both generators. The discriminator comes too, where the model has one of this one's
-    shape (discriminators.py); while a new one learns, G forgets much of its style (docs/experiments.md).
+    shape (discriminators.py); while a new one learns, G forgets much of its style. One that learnt the same style
+    against another generator holds it as well (docs/experiments.md).
 
     Args:
         gan: before its first step.
         model: a run folder, its newest checkpoint, or a SavedModel of this project.
+        discriminator_from: another one, whose discriminator is taken instead.
 
     Returns:
         one line that says what was taken.
 
     Raises:
         ExportError: there is no model that can be read.
-        ValueError: its generator has another shape, and the settings are named; or its discriminator is damaged.
+        ValueError: its generator has another shape, and the settings are named; its discriminator is damaged; or
+            `discriminator_from` has none, or one of another shape.
     """
     weights, config, step = _weights_for(gan.generator, model, flag="init_from")
     for ours in map(by_path, (gan.generator, gan.ema_generator)):
@@ -43,14 +48,22 @@ def start_from(gan: SiameseGAN, model: str | os.PathLike) -> str:
             ours[path].assign(value)
     found = f"starting from {model}: generator of step {step}"
     new = "the discriminator is new, and much of the style is lost while it learns"
-    kept = discriminators.load(model, config)
+    if discriminator_from:
+        _, config, _ = export.load_generator(discriminator_from)
+    kept = discriminators.load(discriminator_from or model, config)
+    changed = _shapes_of_d(config, gan.config)
+    if discriminator_from and (kept is None or changed):
+        reason = "has none beside its generator" if kept is None else f"goes with {_as_flags(changed)} only"
+        raise ValueError(f"--discriminator_from={discriminator_from}: {reason}")
     if kept is None:
         return f"{found}; {new}"
-    if changed := _shapes_of_d(config, gan.config):
+    if changed:
         return f"{found}; its discriminator goes with {_as_flags(changed)} only: {new}"
     ours = by_path(gan.discriminator)
     for path, variable in by_path(kept).items():
         ours[path].assign(variable.value)
+    if discriminator_from:
+        return f"{found}, and the discriminator of {discriminator_from}"
     return f"{found}, and its discriminator"
 
 

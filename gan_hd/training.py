@@ -71,6 +71,7 @@ def train(
     jit_compile: bool | None = None,
     hint: str = "",
     init_from: str | None = None,
+    discriminator_from: str | None = None,
 ) -> Outcome:
     """Trains until `steps` updates are made in all, resuming where the run folder stands, then exports.
 
@@ -85,6 +86,7 @@ def train(
             check_options.
         hint: what to do about an empty folder, for the error message.
         init_from: a model whose weights a new run begins with, see gan_hd.starting; a run that goes on ignores it.
+        discriminator_from: another model, whose discriminator is taken instead of that of init_from.
 
     Raises:
         EmptyDomainError, RunFolderError, ValueError: what was given cannot be trained on; one line.
@@ -114,7 +116,7 @@ def train(
         checkpoints = folder.checkpoints(gan)
         first_step = checkpoints.restore()
         if init_from and not first_step:
-            logging.info("%s", start_from(gan, init_from))
+            logging.info("%s", start_from(gan, init_from, discriminator_from=discriminator_from))
         logging.info(
             "%s, precision %s, strategy %s x%d, XLA %s; G %.2f M weights, sees %d px; D %.2f M weights",
             runtime.describe_devices(),

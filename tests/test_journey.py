@@ -253,6 +253,7 @@ def test_creative_controls_and_formats(uninterrupted, tmp_path):
         ),
         ("train.py", ["--content_dir=x", "--style_dir=y", "--tile_px=50"], "tile_px"),
         ("train.py", ["--content_dir=x", "--style_dir=y", "--preset=best"], "preset"),
+        ("train.py", ["--content_dir=x", "--style_dir=y", "--discriminator_from=z"], "--init_from"),
         ("train.py", ["--stepz=3"], "stepz"),
         ("train.py", ["stray"], "stray"),
         ("translate.py", [], "--input"),

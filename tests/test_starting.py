@@ -95,6 +95,20 @@ def test_a_saved_model_gives_the_discriminator_that_was_kept_beside_it(run, smok
         start_from(new, model)
 
 
+def test_the_discriminator_of_another_training_is_taken_instead(run, smoke, tmp_path):
+    old, folder = run
+    plain = export_generator(old.generator, tmp_path / "plain", config=smoke, step=4)
+    new = _gan(smoke, 1)
+    said = start_from(new, plain, discriminator_from=folder)
+    assert said.endswith(f"generator of step 4, and the discriminator of {folder}")
+    assert _equal(new.generator, old.generator) and _equal(new.discriminator, old.discriminator)
+    with pytest.raises(ValueError, match="--discriminator_from=.*plain: has none"):
+        start_from(new, folder, discriminator_from=plain)
+    other = _gan(apply_overrides(smoke, ["discriminator.latent_size=5"]), 1)
+    with pytest.raises(ValueError, match=r"--discriminator_from=.*--set=discriminator.latent_size=8 only"):
+        start_from(other, plain, discriminator_from=folder)
+
+
 def test_a_discriminator_that_float16_does_not_hold_is_refused(smoke, tmp_path):
     discriminator = _gan(smoke, 0).discriminator
     discriminator.set_weights([w * 1e6 for w in discriminator.get_weights()])
