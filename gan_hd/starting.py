@@ -47,24 +47,27 @@ def start_from(
         for path, value in weights.items():
             ours[path].assign(value)
     found = f"starting from {model}: generator of step {step}"
-    new = "the discriminator is new, and much of the style is lost while it learns"
     if discriminator_from:
         _, config, _ = export.load_generator(discriminator_from)
-    kept = discriminators.load(discriminator_from or model, config)
-    changed = _shapes_of_d(config, gan.config)
-    if discriminator_from and (kept is None or changed):
-        reason = "has none beside its generator" if kept is None else f"goes with {_as_flags(changed)} only"
-        raise ValueError(f"--discriminator_from={discriminator_from}: {reason}")
+        if reason := _take_discriminator(gan, discriminator_from, config):
+            raise ValueError(f"--discriminator_from={discriminator_from}: {reason}")
+        return f"{found}, and the discriminator of {discriminator_from}"
+    if reason := _take_discriminator(gan, model, config):
+        return f"{found}; {reason}: the discriminator is new, and much of the style is lost while it learns"
+    return f"{found}, and its discriminator"
+
+
+def _take_discriminator(gan: SiameseGAN, model: str | os.PathLike, config: Config) -> str | None:
+    """Gives `gan` the discriminator of `model`, whose training had `config`; returns None, or in one line why not."""
+    kept = discriminators.load(model, config)
     if kept is None:
-        return f"{found}; {new}"
-    if changed:
-        return f"{found}; its discriminator goes with {_as_flags(changed)} only: {new}"
+        return "no discriminator is kept with it"
+    if changed := _shapes_of_d(config, gan.config):
+        return f"its discriminator goes with {_as_flags(changed)} only"
     ours = by_path(gan.discriminator)
     for path, variable in by_path(kept).items():
         ours[path].assign(variable.value)
-    if discriminator_from:
-        return f"{found}, and the discriminator of {discriminator_from}"
-    return f"{found}, and its discriminator"
+    return None
 
 
 def average_with(generator: Generator, model: str | os.PathLike, *, share: float = 0.5) -> int:

@@ -74,7 +74,9 @@ def test_a_saved_model_gives_its_generator_back(smoke, tmp_path):
     assert _equal(found, generator) and config == smoke and step == 12
     new = _gan(smoke, 1)
     discriminator = new.discriminator.get_weights()
-    assert "generator of step 12; the discriminator is new" in start_from(new, tmp_path / "model")
+    assert "generator of step 12; no discriminator is kept with it: the discriminator is new" in start_from(
+        new, tmp_path / "model"
+    )
     assert _equal(new.generator, generator)
     for x, y in zip(discriminator, new.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(x, y)
@@ -102,10 +104,12 @@ def test_the_discriminator_of_another_training_is_taken_instead(run, smoke, tmp_
     said = start_from(new, plain, discriminator_from=folder)
     assert said.endswith(f"generator of step 4, and the discriminator of {folder}")
     assert _equal(new.generator, old.generator) and _equal(new.discriminator, old.discriminator)
-    with pytest.raises(ValueError, match="--discriminator_from=.*plain: has none"):
+    with pytest.raises(ValueError, match="--discriminator_from=.*plain: no discriminator is kept with it"):
         start_from(new, folder, discriminator_from=plain)
     other = _gan(apply_overrides(smoke, ["discriminator.latent_size=5"]), 1)
-    with pytest.raises(ValueError, match=r"--discriminator_from=.*--set=discriminator.latent_size=8 only"):
+    with pytest.raises(
+        ValueError, match=r"--discriminator_from=.*run: its .*--set=discriminator.latent_size=8 only"
+    ):
         start_from(other, plain, discriminator_from=folder)
 
 

@@ -50,6 +50,16 @@ def test_the_run_folder_holds_what_it_promises(train, tmp_path):
     assert pictures.read_rgb(run / "samples/step_0000004.png").shape == (5 * 64, 4 * 64, 3)
 
 
+def test_a_run_begins_with_the_generator_of_one_and_the_discriminator_of_another(train, tmp_path, capsys):
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    train(run_dir=one, steps=2)
+    train(run_dir=other, steps=2)
+    capsys.readouterr()
+    train(steps=2, init_from=one, discriminator_from=other)
+    said = capsys.readouterr().err
+    assert f"starting from {one}: generator of step 2, and the discriminator of {other}" in said
+
+
 def test_more_steps_continue_and_fewer_only_export(train):
     assert train(steps=2).step == 2
     assert train(steps=4).step == 4
