@@ -50,14 +50,13 @@ def test_the_run_folder_holds_what_it_promises(train, tmp_path):
     assert pictures.read_rgb(run / "samples/step_0000004.png").shape == (5 * 64, 4 * 64, 3)
 
 
-def test_a_run_begins_with_the_generator_of_one_and_the_discriminator_of_another(train, tmp_path, capsys):
-    one, other = str(tmp_path / "one"), str(tmp_path / "other")
-    train(run_dir=one, steps=2)
-    train(run_dir=other, steps=2)
-    capsys.readouterr()
-    train(steps=2, init_from=one, discriminator_from=other)
-    said = capsys.readouterr().err
-    assert f"starting from {one}: generator of step 2, and the discriminator of {other}" in said
+def test_a_new_run_is_told_where_both_networks_come_from(train, monkeypatch):
+    def start_from(gan, model, *, discriminator_from):
+        raise ValueError(f"G of {model}, D of {discriminator_from}")  # ends it before the first, slow step
+
+    monkeypatch.setattr(training, "start_from", start_from)
+    with pytest.raises(ValueError, match="G of one, D of other"):
+        train(init_from="one", discriminator_from="other")
 
 
 def test_more_steps_continue_and_fewer_only_export(train):
