@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from benchmarks import flops, rates, settings, timing
 from benchmarks.landscape import draw_picture
-from gan_hd.config import PRESETS
+from gan_hd.config import PRESETS, apply_overrides
 from gan_hd.export import export_generator
 from gan_hd.models.generator import Generator
+from gan_hd.thumbnail import Whole
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
@@ -410,3 +411,56 @@ def test_hlo_counts_the_operations_of_a_program():
     counts = result["operations"]["float32"]
     # At least forward, backward to inputs and to kernels, of every convolution of both networks.
     assert counts["convolution"] > 3 * 10 and counts["tanh"] >= 1 and result["gflop"] > 0
+
+
+@pytest.fixture(scope="module")
+def still_program(tmp_path_factory):
+    """The smoke-sized step as export_step writes it, and two batches for it."""
+    from gan_hd import functional
+    from gan_hd.gan import SiameseGAN
+
+    gan = SiameseGAN(
+        apply_overrides(PRESETS["smoke"], ["train.context_dropout=0"])
+    )  # XLA draws other numbers
+    gan.compile()
+    path = functional.to_stablehlo(gan, tmp_path_factory.mktemp("program") / "step").with_suffix("")
+    about = json.loads(path.with_suffix(".json").read_text())
+    rng = np.random.default_rng(0)
+    batches = {
+        argument["name"]: rng.uniform(-1, 1, (2, *argument["shape"])).astype(np.float32)
+        + (len(argument["shape"]) < 2) * 64
+        for argument in about["inputs"]
+        if argument["name"].startswith("batch/")
+    }
+    np.savez(path.with_name("batches.npz"), **batches)
+    return gan, path, batches
+
+
+def test_the_step_in_jax_has_the_losses_of_the_model(still_program):
+    pytest.importorskip("jax")
+    gan, path, batches = still_program
+    flags = [f"--program={path}", f"--batches={path.with_name('batches.npz')}", "--steps=4"]
+    table, result = _result(_run(ROOT / "benchmarks" / "step_in_jax.py", *flags))
+    assert table[0].split() == ["step", "d_loss", "g_loss", "norm_b", "norm_ab"] and len(table) == 4
+    assert result["step_sec"] > 0 and result["compile_sec"] > 0
+    for row in result["terms"]:
+        a, small_a, side_a, b, small_b, side_b = (
+            tf.constant(v[(row["step"] - 1) % 2]) for v in batches.values()
+        )
+        gan.reset_metrics()
+        expected = gan.train_step(((a, Whole(small_a, side_a)), (b, Whole(small_b, side_b))))
+        for name in ("d_loss", "g_loss", "norm_b", "norm_ab"):
+            assert row[name] == pytest.approx(float(expected[name]), rel=1e-3), (row["step"], name)
+
+
+def test_the_step_in_jax_names_what_is_missing(tmp_path):
+    script = ROOT / "benchmarks" / "step_in_jax.py"
+    process = _run(script, f"--program={tmp_path / 'none'}")
+    assert process.returncode == 2 and "export_step writes it" in process.stderr
+    (tmp_path / "step.mlir").touch()
+    process = _run(
+        "-c",
+        f"import runpy, sys; sys.modules['jax'] = None; sys.argv = ['x', '--program={tmp_path}/step']; "
+        f"runpy.run_path({str(script)!r}, run_name='__main__')",
+    )
+    assert process.returncode == 2 and "pip install jax" in process.stderr and process.stderr.count("\n") == 1

@@ -34,7 +34,7 @@ def train(noise_folder, tmp_path, smoke):
 
 
 def test_the_run_folder_holds_what_it_promises(train, tmp_path):
-    outcome = train()
+    outcome = train("combo.random_phase=true")
     assert (outcome.step, outcome.skipped, outcome.signal_number, outcome.broken) == (4, {}, None, None)
     run = tmp_path / "run"
     lines = [json.loads(line) for line in (run / "logs/train.jsonl").read_text().splitlines()]
@@ -114,7 +114,7 @@ def test_a_silent_discriminator_ends_the_training_and_is_not_saved(train, tmp_pa
     [
         ({"strategy": "mirrored"}, ["train.batch_size=5"], "--batch_size"),
         ({"strategy": "mirrored"}, ["losses.rotations=3"], "rotations"),
-        ({"jit_compile": True}, [], "--jit_compile"),
+        ({"jit_compile": True}, ["combo.random_phase=true"], "--jit_compile"),
         ({"content_dir": None}, [], "--content_dir"),
     ],
 )

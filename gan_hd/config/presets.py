@@ -37,7 +37,8 @@ PRESETS: dict[str, Config] = {
         combo=ComboConfig(whole_share=0.5, random_phase=True),
         losses=LossConfig(rotations=4),
     ),
-    # Seconds on a CPU: for continuous integration and for trying an installation.
+    # Seconds on a CPU: for continuous integration and for trying an installation. Cuts stay in the middle, which halves
+    # the time to trace a step.
     "smoke": Config(
         content=DomainConfig(side_px=96, candidates=2),
         style=DomainConfig(side_px=96, candidates=2),
@@ -52,7 +53,7 @@ PRESETS: dict[str, Config] = {
             bounded=True,
         ),
         discriminator=DiscriminatorConfig(widths=(8, 8), latent_size=8),
-        combo=ComboConfig(tile_px=16, whole_share=0.5, random_phase=True),
+        combo=ComboConfig(tile_px=16, whole_share=0.5),
         losses=LossConfig(rotations=2),
         train=TrainConfig(batch_size=4),
     ),
