@@ -413,40 +413,35 @@ def test_hlo_counts_the_operations_of_a_program():
     assert counts["convolution"] > 3 * 10 and counts["tanh"] >= 1 and result["gflop"] > 0
 
 
-@pytest.fixture(scope="module")
-def still_program(tmp_path_factory):
-    """The smoke-sized step as export_step writes it, and two batches for it."""
+def test_the_step_in_jax_has_the_losses_of_the_model(tmp_path):
+    pytest.importorskip("jax")
     from gan_hd import functional
     from gan_hd.gan import SiameseGAN
 
-    gan = SiameseGAN(
-        apply_overrides(PRESETS["smoke"], ["train.context_dropout=0"])
-    )  # XLA draws other numbers
+    # XLA draws other numbers, so nothing is drawn.
+    gan = SiameseGAN(apply_overrides(PRESETS["smoke"], ["train.context_dropout=0"]))
     gan.compile()
-    path = functional.to_stablehlo(gan, tmp_path_factory.mktemp("program") / "step").with_suffix("")
-    about = json.loads(path.with_suffix(".json").read_text())
+    functional.to_stablehlo(gan, tmp_path / "step")
     rng = np.random.default_rng(0)
-    batches = {
-        argument["name"]: rng.uniform(-1, 1, (2, *argument["shape"])).astype(np.float32)
-        + (len(argument["shape"]) < 2) * 64
-        for argument in about["inputs"]
-        if argument["name"].startswith("batch/")
+    described = json.loads((tmp_path / "step.json").read_text())["inputs"]
+    shapes = {a["name"]: a["shape"] for a in described if a["name"].startswith("batch/")}
+    batches = {  # two of each; long sides, px, are the arrays without further axes
+        name: rng.uniform(*((-1, 1) if shape[1:] else (48, 96)), (2, *shape)).astype(np.float32)
+        for name, shape in shapes.items()
     }
-    np.savez(path.with_name("batches.npz"), **batches)
-    return gan, path, batches
-
-
-def test_the_step_in_jax_has_the_losses_of_the_model(still_program):
-    pytest.importorskip("jax")
-    gan, path, batches = still_program
-    flags = [f"--program={path}", f"--batches={path.with_name('batches.npz')}", "--steps=4"]
-    table, result = _result(_run(ROOT / "benchmarks" / "step_in_jax.py", *flags))
+    np.savez(tmp_path / "batches.npz", **batches)
+    table, result = _result(
+        _run(
+            ROOT / "benchmarks" / "step_in_jax.py",
+            f"--program={tmp_path / 'step'}",
+            f"--batches={tmp_path / 'batches.npz'}",
+            "--steps=4",
+        )
+    )
     assert table[0].split() == ["step", "d_loss", "g_loss", "norm_b", "norm_ab"] and len(table) == 4
     assert result["step_sec"] > 0 and result["compile_sec"] > 0
-    for row in result["terms"]:
-        a, small_a, side_a, b, small_b, side_b = (
-            tf.constant(v[(row["step"] - 1) % 2]) for v in batches.values()
-        )
+    for number, row in enumerate(result["terms"]):
+        a, small_a, side_a, b, small_b, side_b = (tf.constant(v[number % 2]) for v in batches.values())
         gan.reset_metrics()
         expected = gan.train_step(((a, Whole(small_a, side_a)), (b, Whole(small_b, side_b))))
         for name in ("d_loss", "g_loss", "norm_b", "norm_ab"):
