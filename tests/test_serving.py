@@ -455,13 +455,23 @@ def test_pictures_of_one_request_take_as_many_places():
         assert accepted.result()[0] == 200
 
 
-def test_waiting_requests_share_a_call():
+def test_waiting_requests_share_a_call(monkeypatch):
     gated, data = _Gated(), _encode(_noise())
+    submit, submitted = Batcher.submit, []
+
+    def counted(batcher, *picture):
+        future = submit(batcher, *picture)
+        submitted.append(future)
+        return future
+
+    monkeypatch.setattr(Batcher, "submit", counted)
     with _serving(gated, batch=4) as port, concurrent.futures.ThreadPoolExecutor(10) as pool:
         first = pool.submit(_ask, port, "POST", "/translate", data)
         assert gated.began.wait(20)
         rest = [pool.submit(_ask, port, "POST", "/translate", data) for _ in range(6)]
-        _until(lambda: _metric(port, "gan_hd_queue_depth") == 7)
+        # A place in the queue is taken before the picture is read: all seven must have come through.
+        _until(lambda: len(submitted) == 7)
+        assert _metric(port, "gan_hd_queue_depth") == 7
         gated.gate.set()
         assert all(future.result()[0] == 200 for future in [first, *rest])
     assert [count for _, count in gated.calls] == [1, 4, 2]
