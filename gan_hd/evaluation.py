@@ -8,13 +8,15 @@ photographs. The headline is the share of the way that was gone,
 
 1 for translations as near to the reference as other paintings are, 0 for the photographs themselves, negative for
 what is farther away than they. All sets are cut down to the same number of crops, because finite samples make most
-distances larger. Confidence intervals are bootstrapped over pictures, not crops: crops of one picture are alike.
+distances larger. Which paintings fall into which half decides much where they are few, so distances can be means over
+several halvings. Confidence intervals are bootstrapped over pictures, not crops: crops of one picture are alike.
 
 In: pictures at the resolution of training, painters (any function picture -> picture). Out: a Report for each painter.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gan_hd import gap, pixels
-from gan_hd.gap import Distance
+from gan_hd.gap import Distance, Measured
 from gan_hd.metrics import content, health, style
 from gan_hd.metrics.features import RandomFeatures, standardised
 from gan_hd.metrics.style import Crops
@@ -40,7 +42,9 @@ class Settings:
         crops: of each photograph; paintings get as many in all.
         crop_px: their side, at least 64 px.
         feature_crops: at most so many crops of a set go through the random filters, the costliest part.
-        resamples: of the bootstrap; 0 leaves the intervals out.
+        halvings: of the paintings into the reference and the others; distances are means over them.
+        resamples: of the bootstrap; 0 leaves the intervals out. Each takes the next halving: an interval is that of
+            one halving, and wider than a mean deserves.
         seed: of everything random.
 
     Raises:
@@ -50,15 +54,15 @@ class Settings:
     crops: int = 128
     crop_px: int = 128
     feature_crops: int = 2000
+    halvings: int = 1
     resamples: int = 20
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.crops < 1 or self.crop_px < 64 or self.feature_crops < 20 or self.resamples < 0:
-            raise ValueError(
-                "needs crops >= 1, crop_px >= 64, feature_crops >= 20, resamples >= 0. Received: "
-                f"{self.crops}, {self.crop_px}, {self.feature_crops}, {self.resamples}"
-            )
+        least = {"crops": 1, "crop_px": 64, "feature_crops": 20, "halvings": 1, "resamples": 0}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise ValueError(f"{name} must be {value} at least. Received: {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -126,12 +130,15 @@ class Evaluation:
             raise ValueError("each photograph needs a truth of its own size")
         self._photos, self._truths, self._settings, self._progress = photos, truths, settings, progress
         self._bank = RandomFeatures(seed=settings.seed)
-        count = settings.crops * len(photos)
-        self._reference, self._other = (
-            self._describe(half, math.ceil(count / len(half)), salt=salt)
-            for salt, half in enumerate(gap.halves(paintings, seed=settings.seed), 1)
-        )
-        self._start = self._describe(photos, settings.crops, salt=0)
+        # Two halves of the paintings, each with as many crops as the photographs.
+        crops = math.ceil(2 * settings.crops * len(photos) / len(paintings))
+        self._style = self._describe(paintings, crops, 2 * settings.feature_crops, salt=1)
+        self._start = self._describe(photos, settings.crops, settings.feature_crops, salt=0)
+        self._halvings = [
+            [np.array(half) for half in gap.halves(range(len(paintings)), seed=settings.seed + k)]
+            for k in range(settings.halvings)
+        ]
+        self._reference, self._other = map(self._style.resampled, self._halvings[0])
 
     def report(self, painter: Painter, *, painted: Callable[[], object] = lambda: None) -> Report:
         """Measures a painter.
@@ -150,7 +157,7 @@ class Evaluation:
                 )
             painted()
         # The photographs' salt: their crops and the translations' are from the same places.
-        sample = self._describe(translations, self._settings.crops, salt=0)
+        sample = self._describe(translations, self._settings.crops, self._settings.feature_crops, salt=0)
         edges, tones, shifts = [], [], []
         for photo, translation in zip(photos, translations, strict=True):
             first, second = pixels.to_float(photo), pixels.to_float(translation)
@@ -185,28 +192,28 @@ class Evaluation:
         )
 
     def _distances(self, sample: Crops) -> dict[str, Distance]:
-        sets = [sample, self._other, self._start]
-        plain = style.distances(sets, self._reference, seed=self._settings.seed)
-        resamples = []
+        def measured(photos: np.ndarray, reference: np.ndarray, others: np.ndarray) -> Measured:
+            sets = [sample.resampled(photos), self._style.resampled(others), self._start.resampled(photos)]
+            return style.distances(sets, self._style.resampled(reference), seed=self._settings.seed)
+
+        every = np.arange(len(self._photos))
+        plain = gap.mean([measured(every, *halves) for halves in self._halvings])
         rng = np.random.default_rng(self._settings.seed)
-        for _ in range(self._settings.resamples):
-            photos = gap.drawn(rng, self._start.pictures)
-            drawn = [
-                sample.resampled(photos),
-                self._other.resampled(gap.drawn(rng, self._other.pictures)),
-                self._start.resampled(photos),
-            ]
-            reference = self._reference.resampled(gap.drawn(rng, self._reference.pictures))
-            resamples.append(style.distances(drawn, reference, seed=self._settings.seed))
+        resamples = [
+            measured(*(gap.drawn(rng, pictures) for pictures in (every, *halves)))
+            for halves in itertools.islice(itertools.cycle(self._halvings), self._settings.resamples)
+        ]
         return gap.on_scale(plain, resamples)
 
     def _rank(self, crops: Crops) -> float:
         return health.effective_rank(standardised(crops.features, reference=self._reference.features))
 
-    def _describe(self, pictures: Sequence[np.ndarray], crops: int, *, salt: int) -> Crops:
+    def _describe(
+        self, pictures: Sequence[np.ndarray], crops: int, feature_crops: int, *, salt: int
+    ) -> Crops:
         """Crops of all pictures -> what is kept of them. Equal salts and sizes give crops at equal places."""
         settings = self._settings
-        with_features = max(1, settings.feature_crops // len(pictures))
+        with_features = max(1, feature_crops // len(pictures))
 
         def one(index: int) -> Crops:
             described = style.describe(

@@ -51,14 +51,23 @@ def on_scale(measured: Measured, resamples: Sequence[Measured] = ()) -> dict[str
     Args:
         measured: of all pictures.
         resamples: the same of pictures drawn with repeats; fewer than two leave the intervals out. They give the
-            spread alone, for repeats shift most distances.
+            spread alone, for repeats shift most distances: 1.96 deviations of the gap, linear in the distances around
+            `measured` (the delta method). A gap of each resample would be a ratio whose denominator may come near 0.
     """
-    gaps, drawn = gaps_closed(measured), [gaps_closed(resample) for resample in resamples]
-    found = {}
+    gaps, found = gaps_closed(measured), {}
     for name, (value, floor, start) in measured.items():
-        spread = 1.96 * float(np.std([d[name] for d in drawn], ddof=1)) if len(drawn) > 1 else math.nan
-        found[name] = Distance(value, floor, start, gaps[name], (gaps[name] - spread, gaps[name] + spread))
+        gap, spread = gaps[name], math.nan
+        if len(resamples) > 1 and start > floor:
+            values, floors, starts = np.transpose([resample[name] for resample in resamples])
+            changes = ((1 - gap) * (starts - floors) - (values - floors)) / (start - floor)
+            spread = 1.96 * float(np.std(changes, ddof=1))
+        found[name] = Distance(value, floor, start, gap, (gap - spread, gap + spread))
     return found
+
+
+def mean(measured: Sequence[Measured]) -> Measured:
+    """Each distance as its mean over several measurements of the same sets."""
+    return {name: tuple(np.mean([m[name] for m in measured], axis=0).tolist()) for name in measured[0]}
 
 
 def drawn(rng: np.random.Generator, pictures: np.ndarray) -> np.ndarray:

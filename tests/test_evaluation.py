@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -92,6 +93,34 @@ def test_intervals_hold_the_figure(photos, paintings):
     assert low < distance.gap_closed < high < low + 0.6
 
 
+def test_more_halvings_make_the_figure_depend_less_on_chance(photos):
+    """Paintings of two palettes: which half has more of either decides the colour figures."""
+    palettes = [_picture(200 + k, cells=4, colour=[[170, 140, 60], [60, 60, 50]][k % 2]) for k in range(8)]
+
+    def spread(halvings):
+        gaps = []
+        for seed in range(6):
+            settings = Settings(
+                crops=8, crop_px=64, feature_crops=40, halvings=halvings, resamples=0, seed=seed
+            )
+            distances = Evaluation(photos, palettes, settings=settings).report(_paint).distances
+            gaps.append(distances["channel_w1"].gap_closed)
+        return np.std(gaps)
+
+    assert spread(8) < spread(1) / 2
+
+
+def test_a_figure_is_that_of_the_mean_distances(photos, paintings):
+    twice = Evaluation(photos, paintings, settings=dataclasses.replace(SMALL, halvings=2))
+    parts = []
+    for reference, others in twice._halvings:
+        reference, others = map(twice._style.resampled, (reference, others))
+        parts.append(style.distances([twice._start, others, twice._start], reference, seed=SMALL.seed)["swd"])
+    distance = twice.report(lambda photo: photo).distances["swd"]
+    assert parts[0] != parts[1]
+    assert (distance.value, distance.floor, distance.start) == pytest.approx(tuple(np.mean(parts, axis=0)))
+
+
 def test_a_resample_of_the_same_pictures_measures_the_same(evaluated):
     start = evaluated._start
     again = start.resampled(np.unique(start.pictures))
@@ -113,6 +142,21 @@ def test_where_the_start_is_at_the_floor_there_is_no_gap():
     assert gap.gaps_closed({"swd": (0.6, 0.5, 0.9)})["swd"] == pytest.approx(0.75)
 
 
+def test_an_interval_stands_where_a_resample_has_no_gap():
+    """Deviations of 1 − (value − floor)/(start − floor) around the plain distances, by hand."""
+    plain, resamples = (
+        {"swd": (0.6, 0.5, 0.9)},
+        [{"swd": (0.7, 0.8, 0.8)}, {"swd": (0.5, 0.5, 0.9)}, {"swd": (0.6, 0.4, 1.0)}],
+    )
+    distance = gap.on_scale(plain, resamples)["swd"]
+    by_hand = 1.96 * np.std(
+        [(0.25 * s + 0.75 * f - v) / 0.4 for v, f, s in (r["swd"] for r in resamples)], ddof=1
+    )
+    assert distance.interval == pytest.approx((0.75 - by_hand, 0.75 + by_hand))
+    assert math.isnan(gap.on_scale(plain, resamples[:1])["swd"].interval[0])
+    assert math.isnan(gap.on_scale({"swd": (0.6, 0.9, 0.9)}, resamples)["swd"].interval[0])
+
+
 def test_progress_counts_every_picture(photos, paintings):
     seen, painted = [], []
     evaluated = Evaluation(photos, paintings, settings=SMALL, progress=lambda: seen.append(1))
@@ -132,3 +176,5 @@ def test_bad_input_is_named(photos, paintings, evaluated):
         evaluated.report(lambda photo: photo[:-1])
     with pytest.raises(ValueError, match="Received: 0"):
         Settings(crops=0)
+    with pytest.raises(ValueError, match="halvings must be 1"):
+        Settings(halvings=0)

@@ -49,6 +49,12 @@ _STYLE_PX = flags.DEFINE_integer(
     "Long side of paintings, px (default: as in the first model's training).",
     lower_bound=64,
 )
+_HALVINGS = flags.DEFINE_integer(
+    "halvings",
+    10,
+    "Of the paintings into a reference and others, by chance; figures of style are means over them.",
+    lower_bound=1,
+)
 _RESAMPLES = flags.DEFINE_integer(
     "resamples", 20, "Of the bootstrap; 0 leaves the intervals out.", lower_bound=0
 )
@@ -96,7 +102,11 @@ def main(argv: list[str]) -> int:
     try:
         models = _models()
         settings = Settings(
-            crops=_CROPS.value, crop_px=_CROP.value, resamples=_RESAMPLES.value, seed=_SEED.value
+            crops=_CROPS.value,
+            crop_px=_CROP.value,
+            halvings=_HALVINGS.value,
+            resamples=_RESAMPLES.value,
+            seed=_SEED.value,
         )
         content_px, style_px = _sides(models)
         reading = _Reading(least_px=_CROP.value)
@@ -139,6 +149,7 @@ def main(argv: list[str]) -> int:
         "style_px": style_px,
         "crops": _CROPS.value,
         "crop_px": _CROP.value,
+        "halvings": _HALVINGS.value,
         "seed": _SEED.value,
     }
     print(report.table(reports))
