@@ -39,12 +39,12 @@ class Settings:
     """How much is looked at.
 
     Attributes:
-        crops: of each photograph; paintings get as many in all.
+        crops: of each photograph; each half of the paintings gets about as many in all.
         crop_px: their side, at least 64 px.
         feature_crops: at most so many crops of a set go through the random filters, the costliest part.
         halvings: of the paintings into the reference and the others; distances are means over them.
-        resamples: of the bootstrap; 0 leaves the intervals out. Each takes the next halving: an interval is that of
-            one halving, and wider than a mean deserves.
+        resamples: of the bootstrap; 0 leaves the intervals out. Each takes the next halving, so intervals hold what
+            the halving does too, and are wider than a mean over several deserves.
         seed: of everything random.
 
     Raises:
@@ -130,12 +130,15 @@ class Evaluation:
             raise ValueError("each photograph needs a truth of its own size")
         self._photos, self._truths, self._settings, self._progress = photos, truths, settings, progress
         self._bank = RandomFeatures(seed=settings.seed)
-        # Two halves of the paintings, each with as many crops as the photographs.
+        # Halves of the paintings have about as many crops as the photographs; distances() cuts to the fewest.
         crops = math.ceil(2 * settings.crops * len(photos) / len(paintings))
         self._style = self._describe(paintings, crops, 2 * settings.feature_crops, salt=1)
         self._start = self._describe(photos, settings.crops, settings.feature_crops, salt=0)
         self._halvings = [
-            [np.array(half) for half in gap.halves(range(len(paintings)), seed=settings.seed + k)]
+            [
+                np.array(half)
+                for half in gap.halves(range(len(paintings)), seed=settings.seed * settings.halvings + k)
+            ]
             for k in range(settings.halvings)
         ]
         self._reference, self._other = map(self._style.resampled, self._halvings[0])

@@ -27,7 +27,8 @@ class Distance:
         floor: other paintings from it.
         start: photographs from it.
         gap_closed: 1 − (value − floor)/(start − floor); nan where the start is no farther than the floor.
-        interval: 95 % of `gap_closed`; nan without a bootstrap.
+        interval: nominally 95 % of `gap_closed`, too narrow where start − floor is small beside its own spread; nan
+            without a bootstrap or a gap.
     """
 
     value: float
@@ -66,12 +67,17 @@ def on_scale(measured: Measured, resamples: Sequence[Measured] = ()) -> dict[str
 
 
 def mean(measured: Sequence[Measured]) -> Measured:
-    """Each distance as its mean over several measurements of the same sets."""
+    """Each distance as its mean over several measurements, such as halvings."""
     return {name: tuple(np.mean([m[name] for m in measured], axis=0).tolist()) for name in measured[0]}
 
 
 def drawn(rng: np.random.Generator, pictures: np.ndarray) -> np.ndarray:
-    """As many of the pictures as there are, with repeats; `pictures` int [n], the picture of each crop."""
+    """As many of the pictures as there are, with repeats.
+
+    Args:
+        rng: draws.
+        pictures: int [n], pictures or the picture of each crop; what repeats counts once.
+    """
     known = np.unique(pictures)
     return rng.choice(known, len(known))
 

@@ -43,7 +43,7 @@ class InceptionScores:
 
     Args:
         photos: uint8 [h, w, 3] each.
-        paintings: the same; four at least, split like evaluation.Evaluation's.
+        paintings: the same; four at least; one halving of them is measured.
         embed: gives the features, such as metrics.inception.Inception.
         crops: of each set, about; all sets get as many, for FID is larger for fewer.
         crop_px: their side.

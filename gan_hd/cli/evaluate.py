@@ -52,7 +52,7 @@ _STYLE_PX = flags.DEFINE_integer(
 _HALVINGS = flags.DEFINE_integer(
     "halvings",
     10,
-    "Of the paintings into a reference and others, by chance; figures of style are means over them.",
+    "Ways of splitting the paintings into a reference and others; style distances are means over them.",
     lower_bound=1,
 )
 _RESAMPLES = flags.DEFINE_integer(
