@@ -16,7 +16,7 @@ import pytest
 
 from gan_hd import report
 from gan_hd.config import PRESETS
-from gan_hd.evaluation import Distance, Report
+from gan_hd.evaluation import Distance, Evaluation, Report, Settings
 from gan_hd.export import export_generator
 from gan_hd.metrics.style import DISTANCES
 from gan_hd.models.generator import Generator
@@ -151,6 +151,16 @@ def _flags(folder, **more):
     return [f"--{name}={value}" for name, value in (flags | more).items() if value is not None]
 
 
+def _floor(folder, *, halvings):
+    photos, paintings = (
+        [np.asarray(PIL.Image.open(path)) for path in sorted((folder / kind).iterdir())]
+        for kind in ("photos", "paintings")
+    )
+    settings = Settings(crops=8, crop_px=64, halvings=halvings, resamples=0)
+    report = Evaluation(photos, paintings, settings=settings).report(lambda photo: photo)
+    return report.distances["swd"].floor
+
+
 @pytest.mark.slow
 def test_the_command_measures_models_side_by_side(folder, tmp_path):
     flags = _flags(folder, json=tmp_path / "e.json", html=tmp_path / "e.html", truth_dir=folder / "truths")
@@ -160,6 +170,9 @@ def test_the_command_measures_models_side_by_side(folder, tmp_path):
     model, identity = figures["figures"].values()
     assert list(figures["figures"])[1] == "identity" and len(figures["about"]["content"]) == 3
     assert identity["distances"]["swd"]["gap_closed"] == pytest.approx(0, abs=1e-6)
+    assert figures["about"]["halvings"] == 10
+    once, ten = (_floor(folder, halvings=halvings) for halvings in (1, 10))
+    assert identity["distances"]["swd"]["floor"] == pytest.approx(ten) and once != pytest.approx(ten)
     assert identity["edges"] == pytest.approx([1, 1, 1]) and identity["paired_error"] > 5
     assert model["distances"]["swd"]["gap_closed"] != 0 and model["colour_difference"] > 1
     assert model["seams"]["exact_gse_max"] <= 1 and "grid_ssz" in model["seams"] and not identity["seams"]
